@@ -1,0 +1,1 @@
+"""TinyFormer: sparse transformers for microcontrollers, from a dataset to a proven image."""

@@ -1,0 +1,195 @@
+/* The kernels of the sparse engine.
+ *
+ * Conventions, for every kernel:
+ *   - Activations are int8, row-major, channels last, batch 1. Weights are int8 with zero point 0.
+ *   - Parameters sit in one const struct; data pointers are arguments, in the order: parameters, inputs, constants,
+ *     output, scratch. The caller owns scratch, aligned to 8 bytes; se_..._scratch_bytes says how much.
+ *   - Inputs and output may be unaligned unless a kernel says otherwise, and must not overlap unless it says so.
+ *   - bias is int32 and already contains the folded input zero point; padding reads as the input zero point.
+ *   - Results are se_requantize(accumulator, multiplier, left_shift, zero_point, low, high) of se_fixed_point.h
+ *     unless a formula is given. The compiler guarantees that |accumulator| << left_shift stays below 2^31.
+ *   - No state, no division, no allocation, no recursion; the instruction count does not depend on the data
+ *     (se_softmax_lazy_s8 excepted).
+ *   - Every kernel equals its operator in the Python package's reference.py, integer for integer.
+ */
+#ifndef SE_KERNELS_H
+#define SE_KERNELS_H
+
+#include "se_port.h"
+
+/* ---- weights in blocks: the paper's run-length code (docs/bundle.md) ----------------------------------------------
+ * Per output channel, blocks of `b` consecutive weights along the input channels (depthwise: along the kernel width).
+ * The channel tail of each kernel position is padded with zeros to a whole block, so a filter has
+ * kernel_height * kernel_width * ceil(input_channels / b) blocks, numbered in (ky, kx, channel block) order.
+ * Stored block i of a filter skips distances[i] zero blocks after the previous stored one (the first counts from the
+ * filter's start) and holds values[i * b .. i * b + b - 1]. counts[o] stored blocks belong to output channel o; all
+ * channels follow one another in both planes. */
+typedef struct {
+    const uint16_t *counts;   /* one per output channel */
+    const uint8_t *distances; /* one per stored block */
+    const int8_t *values;     /* b per stored block, 4-byte aligned */
+} se_block_weights;
+
+/* ---- convolution ------------------------------------------------------------------------------------------------ */
+typedef struct {
+    int32_t input_height, input_width, input_channels;
+    int32_t output_height, output_width, output_channels;
+    int32_t kernel_height, kernel_width;
+    int32_t stride_y, stride_x;
+    int32_t pad_top, pad_left;
+    int32_t dilation_y, dilation_x;
+    int32_t groups; /* 1 in the block variants */
+    int32_t input_zero_point, output_zero_point;
+    int32_t left_shift;
+    int32_t low, high;
+} se_conv2d_params;
+
+/* weights: (output_channels, kernel_height, kernel_width, input_channels / groups) */
+void se_conv2d_s8(const se_conv2d_params *p, const int8_t *input, const int8_t *weights, const int32_t *bias,
+                  const int32_t *multipliers, int8_t *output, void *scratch);
+int32_t se_conv2d_s8_scratch_bytes(const se_conv2d_params *p);
+
+/* blocks of 2 and of 4 along the input channels */
+void se_conv2d_block2_s8(const se_conv2d_params *p, const int8_t *input, const se_block_weights *weights,
+                         const int32_t *bias, const int32_t *multipliers, int8_t *output, void *scratch);
+void se_conv2d_block4_s8(const se_conv2d_params *p, const int8_t *input, const se_block_weights *weights,
+                         const int32_t *bias, const int32_t *multipliers, int8_t *output, void *scratch);
+int32_t se_conv2d_block2_s8_scratch_bytes(const se_conv2d_params *p);
+int32_t se_conv2d_block4_s8_scratch_bytes(const se_conv2d_params *p);
+
+/* Depthwise: input_channels == output_channels, groups is not read.
+ * weights: (kernel_height, kernel_width, channels): the encoder moves channels last for the dense form. */
+void se_depthwise_conv2d_s8(const se_conv2d_params *p, const int8_t *input, const int8_t *weights, const int32_t *bias,
+                            const int32_t *multipliers, int8_t *output, void *scratch);
+int32_t se_depthwise_conv2d_s8_scratch_bytes(const se_conv2d_params *p);
+
+/* blocks of 3 along the kernel width (the width's tail padded), one filter per channel */
+void se_depthwise_conv2d_block3_s8(const se_conv2d_params *p, const int8_t *input, const se_block_weights *weights,
+                                   const int32_t *bias, const int32_t *multipliers, int8_t *output, void *scratch);
+int32_t se_depthwise_conv2d_block3_s8_scratch_bytes(const se_conv2d_params *p);
+
+/* ---- linear: also 1x1 convolution of stride 1 without padding ---------------------------------------------------- */
+typedef struct {
+    int32_t rows, input_features, output_features;
+    int32_t output_zero_point;
+    int32_t left_shift;
+    int32_t low, high;
+} se_linear_params;
+
+/* input (rows, input_features), weights (output_features, input_features), output (rows, output_features) */
+void se_linear_s8(const se_linear_params *p, const int8_t *input, const int8_t *weights, const int32_t *bias,
+                  const int32_t *multipliers, int8_t *output, void *scratch);
+void se_linear_block2_s8(const se_linear_params *p, const int8_t *input, const se_block_weights *weights,
+                         const int32_t *bias, const int32_t *multipliers, int8_t *output, void *scratch);
+void se_linear_block4_s8(const se_linear_params *p, const int8_t *input, const se_block_weights *weights,
+                         const int32_t *bias, const int32_t *multipliers, int8_t *output, void *scratch);
+int32_t se_linear_s8_scratch_bytes(const se_linear_params *p);
+int32_t se_linear_block2_s8_scratch_bytes(const se_linear_params *p);
+int32_t se_linear_block4_s8_scratch_bytes(const se_linear_params *p);
+
+/* ---- product of two activations ---------------------------------------------------------------------------------- */
+typedef struct {
+    int32_t batch, rows, depth, columns;
+    int32_t transpose_b; /* 0: b is (batch, depth, columns); 1: (batch, columns, depth) */
+    int32_t a_zero_point, b_zero_point, output_zero_point;
+    int32_t multiplier, left_shift;
+    int32_t low, high;
+} se_matmul_params;
+
+/* accumulator = sum over depth of (a - a_zero_point) * (b - b_zero_point) */
+void se_matmul_s8(const se_matmul_params *p, const int8_t *a, const int8_t *b, int8_t *output, void *scratch);
+int32_t se_matmul_s8_scratch_bytes(const se_matmul_params *p);
+
+/* ---- softmax over rows -------------------------------------------------------------------------------------------- */
+typedef struct {
+    int32_t rows, columns;
+    int32_t exp_multiplier, fraction_bits;
+    int32_t output_multiplier, output_exponent, output_zero_point;
+} se_softmax_params;
+
+/* e[i] = se_exp_negative(max - x[i]); output[i] = requantize(e[i], se_row_multiplier(sum of e), 0, ...).
+ * input may equal output. The first form builds the table of 256 exponentials in scratch once per call. */
+void se_softmax_s8(const se_softmax_params *p, const int8_t *input, int8_t *output, void *scratch);
+int32_t se_softmax_s8_scratch_bytes(const se_softmax_params *p);
+
+/* The paper's lazy table (Sec. III-D3): a bitmap of 256 bits says which exponentials exist; others are computed when
+ * first met. Same results; the instruction count depends on the data, at most 256 exponentials a call. */
+void se_softmax_lazy_s8(const se_softmax_params *p, const int8_t *input, int8_t *output, void *scratch);
+int32_t se_softmax_lazy_s8_scratch_bytes(const se_softmax_params *p);
+
+/* ---- Scaled-LayerNorm over rows (paper Sec. III-C3) ---------------------------------------------------------------- */
+typedef struct {
+    int32_t rows, columns;
+    int64_t epsilon_term; /* columns^2 * epsilon / input_scale^2, at least 1 */
+    int32_t multiplier, left_shift;
+    int32_t output_zero_point;
+    int32_t low, high;
+} se_layer_norm_params;
+
+/* n = columns, s = sum of x, v = n * sum of x^2 - s^2 + epsilon_term;
+ * accumulator = se_normalize(n * x - s, v) * gamma + beta. input may equal output. */
+void se_layer_norm_s8(const se_layer_norm_params *p, const int8_t *input, const int16_t *gamma, const int32_t *beta,
+                      int8_t *output, void *scratch);
+int32_t se_layer_norm_s8_scratch_bytes(const se_layer_norm_params *p);
+
+/* ---- element-wise -------------------------------------------------------------------------------------------------- */
+typedef struct {
+    int32_t elements; /* of a and of the output */
+    int32_t period;   /* of b: b[i % period]; period divides elements */
+    int32_t multiplier_a, multiplier_b; /* int16 range */
+    int32_t offset, shift;
+    int32_t low, high;
+} se_add_params;
+
+/* clamp((a * multiplier_a + b * multiplier_b + offset) >> shift, low, high). output may equal a (and b when
+ * period == elements). */
+void se_add_s8(const se_add_params *p, const int8_t *a, const int8_t *b, int8_t *output);
+
+typedef struct {
+    int32_t elements, period;
+    int32_t a_zero_point, b_zero_point, output_zero_point;
+    int32_t multiplier, left_shift;
+    int32_t low, high;
+} se_mul_params;
+
+/* accumulator = (a - a_zero_point) * (b - b_zero_point). Aliasing as in se_add_s8. */
+void se_mul_s8(const se_mul_params *p, const int8_t *a, const int8_t *b, int8_t *output);
+
+/* output[i] = table[input[i] + 128]; input may equal output */
+void se_lookup_s8(int32_t elements, const int8_t *input, const int8_t *table, int8_t *output);
+
+/* ---- pooling ------------------------------------------------------------------------------------------------------- */
+typedef struct {
+    int32_t input_height, input_width, channels;
+    int32_t output_height, output_width;
+    int32_t kernel_height, kernel_width;
+    int32_t stride_y, stride_x;
+    int32_t pad_top, pad_left;
+    int32_t input_zero_point, output_zero_point; /* read by the average only */
+    int32_t left_shift;
+    int32_t per_count; /* average: 1 when multipliers holds one entry per number of values inside the image */
+    int32_t low, high;
+} se_pool2d_params;
+
+void se_max_pool2d_s8(const se_pool2d_params *p, const int8_t *input, int8_t *output);
+
+/* accumulator = sum over the window's values inside the image of (x - input_zero_point), n of them; the multiplier is
+ * multipliers[per_count ? n - 1 : 0] */
+void se_avg_pool2d_s8(const se_pool2d_params *p, const int8_t *input, const int32_t *multipliers, int8_t *output);
+
+/* ---- data movement: bytes, up to four axes ------------------------------------------------------------------------- */
+typedef struct {
+    int32_t shape[4];         /* of the block that is moved, leading axes 1 */
+    int32_t input_stride[4];  /* in elements */
+    int32_t output_stride[4]; /* in elements */
+    int32_t input_offset, output_offset;
+} se_move_params;
+
+/* output[output_offset + sum i_k * output_stride_k] = input[input_offset + sum i_k * input_stride_k]:
+ * transpose, slice, concatenation (one call per input) and the inside of padding */
+void se_move_s8(const se_move_params *p, const int8_t *input, int8_t *output);
+
+/* output[0 .. elements - 1] = value */
+void se_fill_s8(int32_t elements, int32_t value, int8_t *output);
+
+#endif

@@ -1,0 +1,19 @@
+/* What the runtime needs from its surroundings: no C library beyond memcpy and memset. */
+#ifndef SE_PORT_H
+#define SE_PORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A freestanding compiler may have no string.h; every one supplies these two. */
+void *memcpy(void *restrict destination, const void *restrict source, size_t bytes);
+void *memset(void *destination, int value, size_t bytes);
+
+/* SE_DSP: the core has the Armv7E-M / Armv8-M DSP extension. Define SE_PORTABLE to do without. */
+#if defined(__ARM_FEATURE_DSP) && !defined(SE_PORTABLE)
+#define SE_DSP 1
+#else
+#define SE_DSP 0
+#endif
+
+#endif
