@@ -23,6 +23,10 @@ class DataError(TinyFormerError):
     """A dataset or array cannot be found, read or trusted."""
 
 
+class TrainingError(TinyFormerError):
+    """Training diverged."""
+
+
 class UnsupportedModelError(TinyFormerError):
     """A model file is broken or asks for something the engine does not do."""
 

@@ -15,6 +15,7 @@ Int64Array = npt.NDArray[np.int64]
 
 INT8_MIN, INT8_MAX = -128, 127
 INT32_MAX = 2**31 - 1
+MAX_LEFT_SHIFT = 30
 
 # 2**-f on [0, 1): coefficients of f**0 .. f**5 in Q30, least squares on Chebyshev nodes, exact at f = 0.
 EXP2_COEFFICIENTS = (1073741824, -744258022, 257897349, -59392554, 9905155, -1022902)
@@ -54,19 +55,19 @@ def quantize_multipliers(real: npt.ArrayLike) -> tuple[npt.NDArray[np.int32], in
         real: positive finite factors, any shape.
 
     Raises:
-        ValueError: a factor is not positive and finite, or is 2**29 or more.
+        ValueError: a factor is not positive and finite, or rounds to 2**29 or more.
     """
     factors = np.asarray(real, np.float64)
     if factors.size == 0 or not np.all(np.isfinite(factors)) or np.any(factors <= 0):
         raise ValueError("requantisation factors must be positive and finite")
     largest = float(factors.max())
-    if largest >= 2**29:
-        raise ValueError(f"requantisation factor {largest:g} is too large")
     left_shift = max(0, frexp(largest)[1] + 1)
     multipliers = np.rint(factors * 2.0 ** (32 - left_shift))
     if multipliers.max() > INT32_MAX:  # a factor just under a power of two rounded up to it
         left_shift += 1
         multipliers = np.rint(factors * 2.0 ** (32 - left_shift))
+    if left_shift > MAX_LEFT_SHIFT:
+        raise ValueError(f"requantisation factor {largest:g} is too large: at most 2**29 - 1")
     return multipliers.astype(np.int32), left_shift
 
 
@@ -117,6 +118,7 @@ def reciprocal_sqrt(normalized: npt.NDArray[np.integer]) -> Int64Array:
     The result lies in 2**30 .. 2**31 - 1.
     """
     v = np.asarray(normalized, np.uint64)
+    y: npt.NDArray[np.uint64]
     y = np.uint64(2362232012) - ((np.uint64(1342177280) * v) >> np.uint64(32))  # 2.2 and 1.25 in Q30
     for _ in range(4):
         squared = (y * y) >> np.uint64(30)

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from math import isfinite, prod
 from types import MappingProxyType
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 Shape = tuple[int, ...]
 IntArray = npt.NDArray[np.integer]
+AnyArray = npt.NDArray[Any]
 
 
 class DType(Enum):
@@ -63,13 +64,18 @@ class QuantParams:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A named array: an activation, or a constant when the graph holds (or will hold) its data."""
+    """A named array: an activation, or a constant when the graph holds (or will hold) its data.
+
+    ``axis_order`` relates it to the model file's tensor of the same name: this tensor is the file's, without the batch
+    axis, transposed by ``axis_order`` and reshaped to ``shape``. Empty: the file's own order.
+    """
 
     name: str
     shape: Shape
     dtype: DType = DType.INT8
     quant: QuantParams | None = None
     constant: bool = False
+    axis_order: tuple[int, ...] = ()
 
     @property
     def elements(self) -> int:
@@ -80,6 +86,12 @@ class Tensor:
     def nbytes(self) -> int:
         """Bytes of the plain array."""
         return self.elements * self.dtype.item_bytes
+
+    def from_model(self, values: AnyArray) -> AnyArray:
+        """Return the model file's values of this tensor, (N, ...), as (N, *shape) in this tensor's order."""
+        if self.axis_order:
+            values = values.transpose(0, *(axis + 1 for axis in self.axis_order))
+        return values.reshape(len(values), *self.shape)
 
 
 @runtime_checkable

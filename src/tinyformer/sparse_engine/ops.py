@@ -174,7 +174,7 @@ def _suffix_broadcast(inputs: Sequence[Shape]) -> Shape:
 
 @dataclass(frozen=True, slots=True)
 class Add(_WithoutMacs):
-    """Element-wise sum."""
+    """Element-wise sum of a and b, each times its sign; lowering moves the signs into the multipliers."""
 
     kind: ClassVar[str] = "add"
     multiplier_a: int | None = None
@@ -183,6 +183,7 @@ class Add(_WithoutMacs):
     shift: int | None = None
     low: int = -128
     high: int = 127
+    signs: Pair = (1, 1)
 
     def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
         """Return a's shape."""

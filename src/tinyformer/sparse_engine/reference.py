@@ -154,7 +154,8 @@ def _layer_norm(graph: Graph, node: Node, values: Values) -> Int64Array:
 def _max_pool2d(graph: Graph, node: Node, values: Values) -> Int64Array:
     op: ops.MaxPool2D = node.op  # type: ignore[assignment]
     windows = _windows(_wide(node, values, 0), op, op.kernel, (1, 1), np.iinfo(np.int16).min)
-    return windows.max(axis=(2, 3))
+    maxima: Int64Array = windows.max(axis=(2, 3))
+    return maxima
 
 
 def _avg_pool2d(graph: Graph, node: Node, values: Values) -> Int64Array:

@@ -18,6 +18,18 @@ static inline int32_t se_multiply_high_round(int32_t a, int32_t b)
 #endif
 }
 
+/* floor((a * b + 2^31) / 2^32) + c, which must fit: one SMMLAR */
+static inline int32_t se_multiply_high_round_add(int32_t a, int32_t b, int32_t c)
+{
+#if SE_DSP
+    int32_t result;
+    __asm__("smmlar %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(c));
+    return result;
+#else
+    return se_multiply_high_round(a, b) + c;
+#endif
+}
+
 static inline int32_t se_clamp(int32_t value, int32_t low, int32_t high)
 {
     value = value < low ? low : value;
@@ -31,6 +43,107 @@ static inline int8_t se_requantize(int32_t accumulator, int32_t multiplier, int3
 {
     const int32_t scaled = (int32_t)((uint32_t)accumulator << left_shift);
     return (int8_t)se_clamp(se_multiply_high_round(scaled, multiplier) + zero_point, low, high);
+}
+
+/* Zero bits above the highest set bit of value > 0. No branch, also on cores without CLZ. */
+static inline int32_t se_clz(uint32_t value)
+{
+#if defined(__ARM_FEATURE_CLZ)
+    return (int32_t)__builtin_clz(value);
+#else
+    uint32_t highest = 0;
+    for (uint32_t step = 16; step != 0; step >>= 1) {
+        const uint32_t shift = step & (0u - (uint32_t)(value >> step != 0u));
+        value >>= shift;
+        highest += shift;
+    }
+    return 31 - (int32_t)highest;
+#endif
+}
+
+static inline int32_t se_clz64(uint64_t value)
+{
+    const uint32_t high = (uint32_t)(value >> 32);
+    const uint32_t empty = 0u - (uint32_t)(high == 0u); /* all ones when the high word is */
+    return se_clz(high | (empty & (uint32_t)value)) + (int32_t)(empty & 32u);
+}
+
+/* exp(-steps * scale) in Q fraction_bits, rounded: 2^-f by a polynomial of degree 5 in Q30, then a shift.
+ * 0 <= steps <= 255, multiplier = round(scale * log2(e) * 2^20) < 2^24, 1 <= fraction_bits <= 29 */
+static inline uint32_t se_exp_negative(int32_t steps, int32_t multiplier, int32_t fraction_bits)
+{
+    static const int32_t coefficients[5] = {9905155, -59392554, 257897349, -744258022, 1073741824};
+    const uint32_t product = (uint32_t)steps * (uint32_t)multiplier;
+    const int32_t fraction = (int32_t)((product & 0xfffffu) << 11); /* Q31 */
+    const uint32_t exponent = (product >> 20) + 30u - (uint32_t)fraction_bits;
+    const uint32_t shift = exponent < 31u ? exponent : 31u;
+    int32_t value = -1022902;
+    for (int32_t i = 0; i < 5; i++)
+        value = coefficients[i] + (int32_t)(((int64_t)(2 * value) * fraction) >> 32);
+    return ((uint32_t)value + (1u << (shift - 1u))) >> shift;
+}
+
+/* floor(a * b / 2^32) */
+static inline uint32_t se_multiply_high(uint32_t a, uint32_t b)
+{
+    return (uint32_t)(((uint64_t)a * b) >> 32);
+}
+
+/* About 2^62 / normalized, in 2^30 .. 2^31 - 1, for normalized >= 2^31: four Newton steps, no division.
+ * y reaches 2^31 for two inputs, in the last step only. */
+static inline int32_t se_reciprocal(uint32_t normalized)
+{
+    uint32_t y = 3031741620u - se_multiply_high(2021161080u, normalized); /* 48/17 and 32/17 in Q30 */
+    for (int32_t step = 0; step < 4; step++) {
+        const int32_t error = (int32_t)((1u << 30) - se_multiply_high(normalized, y));
+        y += (uint32_t)(((int64_t)(int32_t)y * error) >> 30);
+    }
+    return (int32_t)(y < (uint32_t)INT32_MAX ? y : (uint32_t)INT32_MAX);
+}
+
+/* About 2^46 / sqrt(normalized), in 2^30 .. 2^31 - 1, for normalized >= 2^30: four Newton steps, each from below. */
+static inline int32_t se_reciprocal_sqrt(uint32_t normalized)
+{
+    uint32_t y = 2362232012u - se_multiply_high(1342177280u, normalized); /* 2.2 and 1.25 in Q30 */
+    for (int32_t step = 0; step < 4; step++) {
+        const uint32_t squared = (uint32_t)(((uint64_t)y * y) >> 30);
+        y = (uint32_t)(((uint64_t)y * ((3u << 30) - se_multiply_high(squared, normalized))) >> 31);
+    }
+    return (int32_t)y;
+}
+
+/* 2^32 / (row_sum * output_scale): what turns a softmax row's exponentials into its output.
+ * row_sum > 0; 1 / output_scale = multiplier * 2^(exponent - 31) < 2^(leading bit of row_sum - 2) */
+static inline int32_t se_row_multiplier(uint32_t row_sum, int32_t multiplier, int32_t exponent)
+{
+    const int32_t zeros = se_clz(row_sum);
+    const int32_t high = (int32_t)(((int64_t)se_reciprocal(row_sum << zeros) * multiplier) >> 32);
+    const int32_t shift = 29 - zeros - exponent;
+    return high >> (shift < 31 ? shift : 31);
+}
+
+/* 128 / sqrt(variance) as multiplier * 2^(left_shift - 32) */
+typedef struct {
+    int32_t multiplier, left_shift;
+} se_row_scale;
+
+/* 1 <= variance < 2^62 */
+static inline se_row_scale se_normalize_scale(uint64_t variance)
+{
+    const int32_t zeros = se_clz64(variance) & ~1;
+    const int32_t excess = ((64 - zeros) >> 1) - 10;
+    const int32_t right_shift = excess > 0 ? excess : 0;
+    const int32_t half = se_reciprocal_sqrt((uint32_t)((variance << zeros) >> 32)) >> 1;
+    const se_row_scale scale = {half >> right_shift, right_shift - excess};
+    return scale;
+}
+
+/* round(128 * centred / sqrt(variance)): the Scaled-LayerNorm's int16 values (paper Sec. III-C3).
+ * centred = n * x - sum(x) of a row of n <= 65025 values, variance = n * sum(x^2) - sum(x)^2 or more */
+static inline int32_t se_normalize(int32_t centred, se_row_scale scale)
+{
+    const int32_t shifted = (int32_t)((uint32_t)centred << scale.left_shift);
+    return se_multiply_high_round(shifted, scale.multiplier);
 }
 
 #endif

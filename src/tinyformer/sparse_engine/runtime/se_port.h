@@ -16,4 +16,17 @@ void *memset(void *destination, int value, size_t bytes);
 #define SE_DSP 0
 #endif
 
+/* A function that stays one under its own name, so that a profile can tell it by its address. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define SE_NOINLINE __attribute__((noipa))
+#else
+#define SE_NOINLINE __attribute__((noinline))
+#endif
+
+/* For a body that the compiler should specialise for constant arguments. */
+#define SE_FORCE_INLINE inline __attribute__((always_inline))
+
+/* An array that starts at a multiple of `bytes`. */
+#define SE_ALIGNED(bytes) __attribute__((aligned(bytes)))
+
 #endif

@@ -1,0 +1,458 @@
+"""Fit the cost tables of src/tinyformer/sparse_engine/cost/tables on the emulated cores.
+
+    python benchmarks/fit_cost.py [--core cortex-m7 ...] [--check]
+
+For each core, one image holds several hundred layers of random shapes, a few dozen for every kernel; the emulator counts
+the instructions of each. A linear model per kernel is fitted on the counts of its loops (cost/features.py), minimising
+relative errors with non-negative coefficients; a second image with other shapes tells the error. Bytes of code come from
+images of one layer each. With --check nothing is written: the present tables are measured on the second image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from scipy.optimize import nnls
+
+from tinyformer.boards import Board, Isa, Memory
+from tinyformer.sparse_engine import codegen, coding, cost, elf, emulator, kernels, memory, toolchain
+from tinyformer.sparse_engine.coding import Option
+from tinyformer.sparse_engine.cost.model import constant_bytes
+from tinyformer.sparse_engine.elf import ElfImage
+from tinyformer.sparse_engine.ir import Graph
+from tinyformer.sparse_engine.kernels import KernelCall
+from tinyformer.sparse_engine.synthetic import GraphBuilder
+from tinyformer.sparse_engine.toolchain import image, port
+
+NAME = "bench"
+INPUT_BYTES = 40_000
+CASES = 15  # of every kernel in one image
+FIT_SEEDS, CHECK_SEED = (1, 2, 3, 4), 5
+TABLES = Path(str(files("tinyformer.sparse_engine.cost"))) / "tables"
+ISAS = {
+    "cortex-m0plus": Isa("cortex-m0plus", dsp=False, fpu="none"),
+    "cortex-m3": Isa("cortex-m3", dsp=False, fpu="none"),
+    "cortex-m4": Isa("cortex-m4", dsp=True, fpu="sp"),
+    "cortex-m7": Isa("cortex-m7", dsp=True, fpu="sp"),
+    "cortex-m33": Isa("cortex-m33", dsp=True, fpu="sp"),
+}
+STARTUPS_OF = {"cortex-m7": ("generic", "mps2", "stm32f746"), "cortex-m33": ("generic", "rp2350")}
+
+Rng = np.random.Generator
+Layer = Callable[[GraphBuilder, Rng], str]
+"""Appends one layer, cut from the input, and returns its output."""
+
+
+def board(isa: Isa, startup: str = "generic") -> Board:
+    """Return a board with room for everything."""
+    flash, ram = Memory(0x0800_0000, 0x100_0000), Memory(0x2000_0000, 0x80_0000)
+    return Board(NAME, "benchmark", isa, 100_000_000, flash, ram, 8192, startup, None)
+
+
+# ---- layers ----------------------------------------------------------------------------------------------------------
+
+
+def pick(rng: Rng, *values: int) -> int:
+    return int(rng.choice(values))
+
+
+def between(rng: Rng, low: int, high: int) -> int:
+    """Return an integer whose logarithm is uniform."""
+    return round(float(np.exp(rng.uniform(np.log(low), np.log(high + 0.49)))))
+
+
+def cut(b: GraphBuilder, rng: Rng, shape: tuple[int, ...]) -> str:
+    """Return some of the graph's input under another shape."""
+    size = int(np.prod(shape))
+    start = int(rng.integers(0, INPUT_BYTES - size))
+    return b.reshape(b.slice(b.input, (start,), (size,), (1,)), shape)
+
+
+def linear(block: int) -> Layer:
+    def layer(b: GraphBuilder, rng: Rng) -> str:
+        rows, inputs, outputs = between(rng, 1, 70), between(rng, 3, 260), between(rng, 1, 64)
+        x = cut(b, rng, (rows, inputs))
+        return b.linear(x, outputs, sparsity=float(rng.uniform(0, 0.95)) * (block > 1), block=max(block, 1))
+
+    return layer
+
+
+def conv2d(block: int) -> Layer:
+    def layer(b: GraphBuilder, rng: Rng) -> str:
+        kernel = (pick(rng, 1, 2, 3, 3, 3, 5), pick(rng, 1, 2, 3, 3, 3, 5))
+        dilation = (pick(rng, 1, 1, 1, 2), pick(rng, 1, 1, 1, 2))
+        span = tuple((k - 1) * d for k, d in zip(kernel, dilation, strict=True))
+        groups = 1 if block > 1 else pick(rng, 1, 1, 1, 2)
+        x = cut(b, rng, (span[0] + between(rng, 1, 14), span[1] + between(rng, 1, 14), groups * between(rng, 1, 32)))
+        padding = tuple(int(rng.integers(0, s + 1)) for s in (*span, *span)) if pick(rng, 0, 1, 1) else (0, 0, 0, 0)
+        stride = (2, 2) if kernel == (1, 1) else (pick(rng, 1, 1, 2), pick(rng, 1, 1, 2))
+        return b.conv2d(
+            x,
+            groups * between(rng, 1, 24),
+            kernel,
+            sparsity=float(rng.uniform(0, 0.95)) * (block > 1),
+            block=max(block, 1),
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+        )
+
+    return layer
+
+
+def depthwise(block: int) -> Layer:
+    def layer(b: GraphBuilder, rng: Rng) -> str:
+        kernel = (pick(rng, 3, 3, 2, 5), pick(rng, 3, 3, 3, 5))
+        dilation = (pick(rng, 1, 1, 1, 2), pick(rng, 1, 1, 1, 2))
+        span = tuple((k - 1) * d for k, d in zip(kernel, dilation, strict=True))
+        x = cut(b, rng, (span[0] + between(rng, 1, 14), span[1] + between(rng, 1, 14), between(rng, 1, 48)))
+        padding = tuple(int(rng.integers(0, s + 1)) for s in (*span, *span)) if pick(rng, 0, 1, 1) else (0, 0, 0, 0)
+        return b.depthwise(
+            x,
+            kernel,
+            sparsity=float(rng.uniform(0, 0.95)) * (block > 1),
+            block=max(block, 1),
+            stride=(pick(rng, 1, 1, 2), pick(rng, 1, 1, 2)),
+            padding=padding,
+            dilation=dilation,
+        )
+
+    return layer
+
+
+def matmul(b: GraphBuilder, rng: Rng) -> str:
+    batch, rows, depth, columns = between(rng, 1, 4), between(rng, 1, 40), between(rng, 2, 64), between(rng, 1, 40)
+    transpose = bool(pick(rng, 0, 1))
+    a = cut(b, rng, (batch, rows, depth))
+    return b.matmul(
+        a, cut(b, rng, (batch, columns, depth) if transpose else (batch, depth, columns)), transpose_b=transpose
+    )
+
+
+def rows_of(operator: Callable[[GraphBuilder, str], str], least: int = 1) -> Layer:
+    def layer(b: GraphBuilder, rng: Rng) -> str:
+        return operator(b, cut(b, rng, (between(rng, 1, 60), between(rng, least, 260))))
+
+    return layer
+
+
+def pair(operator: Callable[[GraphBuilder, str, str], str]) -> Layer:
+    def layer(b: GraphBuilder, rng: Rng) -> str:
+        shape = (between(rng, 1, 60), between(rng, 1, 130))
+        a = cut(b, rng, shape)
+        return operator(b, a, cut(b, rng, shape) if pick(rng, 0, 1) else b.constant(shape[1:]))
+
+    return layer
+
+
+def pool(average: bool) -> Layer:
+    def layer(b: GraphBuilder, rng: Rng) -> str:
+        kernel = (pick(rng, 2, 2, 3), pick(rng, 2, 2, 3))
+        x = cut(b, rng, (kernel[0] + between(rng, 1, 12), kernel[1] + between(rng, 1, 12), between(rng, 1, 70)))
+        stride = (pick(rng, 1, 2), pick(rng, 1, 2))
+        padding = (1, 1, 1, 1) if pick(rng, 0, 1) else (0, 0, 0, 0)
+        return (b.avg_pool if average else b.max_pool)(x, kernel, stride, padding)
+
+    return layer
+
+
+def move(b: GraphBuilder, rng: Rng) -> str:
+    shape = tuple(between(rng, 1, 16) for _ in range(3))
+    x = cut(b, rng, shape)
+    kind = pick(rng, 0, 0, 1, 2, 3)
+    if kind == 0:
+        return b.transpose(x, rng.permutation(3).tolist())
+    if kind == 1:
+        return b.concat([x, x], int(rng.integers(0, 3)))
+    if kind == 2:
+        return b.pad(x, rng.integers(0, 3, 3).tolist(), rng.integers(0, 3, 3).tolist())
+    steps = [pick(rng, 1, 1, 2) for _ in shape]
+    return b.slice(x, (0, 0, 0), [-(-dim // step) for dim, step in zip(shape, steps, strict=True)], steps)
+
+
+LAYERS: Mapping[str, Layer] = {
+    "se_linear_s8": linear(1),
+    "se_linear_block2_s8": linear(2),
+    "se_linear_block4_s8": linear(4),
+    "se_conv2d_s8": conv2d(1),
+    "se_conv2d_block2_s8": conv2d(2),
+    "se_conv2d_block4_s8": conv2d(4),
+    "se_depthwise_conv2d_s8": depthwise(1),
+    "se_depthwise_conv2d_block3_s8": depthwise(3),
+    "se_matmul_s8": matmul,
+    "se_softmax_s8": rows_of(lambda b, x: b.softmax(x)),
+    "se_softmax_lazy_s8": rows_of(lambda b, x: b.softmax(x)),
+    "se_layer_norm_s8": rows_of(lambda b, x: b.layer_norm(x), 2),
+    "se_add_s8": pair(lambda b, x, y: b.add(x, y)),
+    "se_mul_s8": pair(lambda b, x, y: b.mul(x, y)),
+    "se_lookup_s8": rows_of(lambda b, x: b.lookup(x)),
+    "se_max_pool2d_s8": pool(average=False),
+    "se_avg_pool2d_s8": pool(average=True),
+    "se_move_s8": move,
+    "se_fill_s8": move,
+}
+"""Kernel -> a layer that uses it; the fill comes with padding."""
+
+
+def block_of(symbol: str) -> int:
+    return int(symbol.partition("_block")[2].partition("_")[0] or 1)
+
+
+# ---- building and measuring ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Model:
+    """A graph whose weighted nodes use the encoding that their kernel under test reads."""
+
+    graph: Graph
+    calls: tuple[KernelCall, ...]
+
+    @classmethod
+    def of(cls, b: GraphBuilder, output: str, symbols: Mapping[str, str], target: Board) -> Model:
+        """``symbols`` maps the outputs of layers under test to their kernel."""
+        graph = b.finish(output)
+        found = coding.options(graph)
+        forced: dict[str, tuple[Option, ...]] = {}
+        calls = []
+        for node in graph.nodes:
+            block = block_of(symbols.get(node.output, ""))
+            if node.name in found:
+                forced[node.name] = tuple(option for option in found[node.name] if option.block == block)
+        for softmax in ("table", "lazy"):
+            selected = kernels.select(graph, forced, target, softmax=softmax)
+            wanted = "se_softmax_lazy_s8"
+            calls.append({call.node.name: call for call in selected})
+            if softmax == "lazy":
+                lazy = {node.name for node in graph.nodes if symbols.get(node.output) == wanted}
+                calls[0] |= {name: calls[1][name] for name in lazy}
+        return cls(graph, tuple(calls[0].values()))
+
+
+def build(model: Model, target: Board, directory: Path) -> Path:
+    """Compile a model and return its ELF file."""
+    plan = memory.plan(model.graph, model.calls)
+    choice = {call.node.name: call.encoding for call in model.calls if call.encoding is not None}
+    provenance = codegen.Provenance("0", "", target.name, "size")
+    encoded = coding.encode(model.graph, choice)
+    texts = codegen.emit(model.graph, model.calls, plan, encoded, NAME, provenance=provenance)
+    runtime = files("tinyformer.sparse_engine") / "runtime"
+    sources = {f"runtime/{e.name}": e.read_text() for e in runtime.iterdir() if e.name.endswith((".c", ".h"))}
+    sources |= texts | {f"port/{name}": text for name, text in port.files(target, NAME).items()}
+    for name, text in sources.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    output = directory / "bench.elf"
+    image.link(directory, directory / "port", target, toolchain.find("zig"), NAME, output)
+    return output
+
+
+def zoo(seed: int, target: Board, symbols: Sequence[str], cases: int) -> Model:
+    """Return a model with ``cases`` random layers of each kernel."""
+    rng = np.random.default_rng(seed)
+    b = GraphBuilder((INPUT_BYTES,), seed=seed)
+    tested: dict[str, str] = {}
+    for symbol in symbols:
+        for _ in range(cases):
+            tested[LAYERS[symbol](b, rng)] = symbol
+    last = b.slice(b.input, (0,), (8,), (1,))
+    return Model.of(b, last, tested, target)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A model with the instructions and code bytes of every node."""
+
+    model: Model
+    instructions: tuple[int, ...]
+    overhead: int
+    node_bytes: tuple[int, ...]
+    run_bytes: int
+
+
+def measure(model: Model, target: Board) -> Measured:
+    """Build and run a model."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = build(model, target, Path(directory))
+        inputs = np.random.default_rng(7).integers(-128, 128, (1, INPUT_BYTES)).astype(np.int8)
+        ran = emulator.run(path, target, inputs, name=NAME, output_bytes=8, timeout_s=600.0)
+        built = elf.read(path)
+    sizes = tuple(built.symbol(f"{NAME}_node_{i}").size for i in range(len(model.calls)))
+    run_bytes = built.symbol(f"{NAME}_run").size
+    return Measured(model, ran.layer_instructions, ran.overhead_instructions, sizes, run_bytes)
+
+
+def samples(images: Sequence[Measured], symbol: str) -> Iterator[tuple[Mapping[str, float], int]]:
+    """Yield (counts, instructions) of the nodes that call one kernel only."""
+    for call, instructions in nodes(images):
+        if {c.symbol for c in call.calls} == {symbol}:
+            total: dict[str, float] = {}
+            for c in call.calls:
+                for name, count in cost.counts(c, call.encoding).items():
+                    total[name] = total.get(name, 0.0) + count
+            yield total, instructions
+
+
+def nodes(images: Sequence[Measured]) -> Iterator[tuple[KernelCall, int]]:
+    """Yield every node with its instructions."""
+    for measured in images:
+        yield from zip(measured.model.calls, measured.instructions, strict=True)
+
+
+def fit(rows: Sequence[tuple[Mapping[str, float], int]]) -> dict[str, float]:
+    """Return non-negative coefficients of least relative error."""
+    names = sorted({name for counts, _ in rows for name in counts})
+    matrix = np.array([[counts.get(name, 0.0) / real for name in names] for counts, real in rows])
+    scale = np.abs(matrix).max(axis=0)
+    scale[scale == 0] = 1
+    solution, _ = nnls(matrix / scale, np.ones(len(rows)), maxiter=100 * len(names))
+    return {name: float(f"{value:.6g}") for name, value in zip(names, solution / scale, strict=True) if value > 0}
+
+
+def fit_padding(images: Sequence[Measured], known: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Fit the fill on what padding takes beside its move."""
+    rows = []
+    for call, instructions in nodes(images):
+        if [c.symbol for c in call.calls] == ["se_fill_s8", "se_move_s8"]:
+            moved = predict(known["se_move_s8"], cost.counts(call.calls[1], None))
+            rows.append((cost.counts(call.calls[0], None), max(1, instructions - round(moved))))
+    return fit(rows)
+
+
+def predict(coefficients: Mapping[str, float], counts: Mapping[str, float]) -> float:
+    return sum(coefficients.get(name, 0.0) * count for name, count in counts.items())
+
+
+# ---- code bytes ------------------------------------------------------------------------------------------------------
+
+
+def flash_symbols(built: ElfImage, target: Board) -> dict[str, int]:
+    """Return every function and constant in flash that is not the model's."""
+    found = [*built.functions, *built.objects]
+    return {
+        s.name: s.size
+        for s in found
+        if target.flash.contains(s.address) and not s.name.startswith(f"{NAME}_") and s.size
+    }
+
+
+def single(symbol: str, target: Board) -> Model:
+    """Return a model of one layer that uses a kernel."""
+    b = GraphBuilder((INPUT_BYTES,))
+    for seed in range(200):
+        output = LAYERS[symbol](b, np.random.default_rng(seed))
+        model = Model.of(b, output, {output: symbol}, target)
+        if symbol in {c.symbol for c in model.calls[-1].calls}:
+            break
+        b = GraphBuilder((INPUT_BYTES,))
+    return model
+
+
+def code(target: Board, symbols: Sequence[str]) -> tuple[dict[str, dict[str, int]], int, int]:
+    """Return symbol -> functions that come with it -> bytes, and the flash and RAM of an image without nodes."""
+    found: dict[str, dict[str, int]] = {}
+    rest: dict[str, tuple[int, int]] = {}
+    for symbol in symbols:
+        model = single(symbol, target)
+        with tempfile.TemporaryDirectory() as directory:
+            built = elf.read(build(model, target, Path(directory)))
+        found[symbol] = flash_symbols(built, target)
+        model_code = sum(s.size for s in built.functions if s.name.startswith(f"{NAME}_"))
+        constants = sum(constant_bytes(model.graph, call) for call in model.calls)
+        borders = sum(-(-model.graph.tensors[n].nbytes // 8) * 8 for n in (model.graph.input, model.graph.output))
+        arena = memory.plan(model.graph, model.calls).arena_bytes
+        rest[symbol] = (built.flash_bytes - model_code - constants, built.ram_static_bytes - arena - borders)
+    always = set.intersection(*(set(names) for names in found.values()))
+    needed = {s: {n: size for n, size in names.items() if n not in always} for s, names in found.items()}
+    flash = [value[0] - sum(needed[symbol].values()) for symbol, value in rest.items()]
+    return needed, round(median(flash)), round(median(value[1] for value in rest.values()))
+
+
+def runtime_digest() -> str:
+    runtime = files("tinyformer.sparse_engine") / "runtime"
+    digest = hashlib.sha256()
+    for entry in sorted(runtime.iterdir(), key=lambda e: e.name):
+        if entry.name.endswith((".c", ".h")):
+            digest.update(entry.name.encode() + entry.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+# ---- the tables ------------------------------------------------------------------------------------------------------
+
+
+def fit_core(core: str) -> cost.CostTable:
+    """Measure one core and return its table."""
+    target = board(ISAS[core])
+    symbols = [symbol for symbol in LAYERS if symbol != "se_fill_s8"]
+    images = [measure(zoo(seed, target, symbols, CASES), target) for seed in FIT_SEEDS]
+    instructions = {symbol: fit(list(samples(images, symbol))) for symbol in symbols}
+    instructions["se_fill_s8"] = fit_padding(images, instructions)
+    functions, flash_bytes, ram_bytes = code(target, list(LAYERS))
+    startups = {"generic": cost.StartupCost(flash_bytes, ram_bytes)}
+    for startup in STARTUPS_OF.get(core, ()):
+        if startup != "generic":
+            other = board(ISAS[core], startup)
+            _, flash_bytes, ram_bytes = code(other, ["se_lookup_s8", "se_add_s8"])
+            startups[startup] = cost.StartupCost(flash_bytes, ram_bytes)
+    measured = images[0]
+    count = len(measured.model.calls)
+    per_node = round(measured.run_bytes / count)
+    by_symbol: dict[str, list[int]] = {}
+    for call, size in zip(measured.model.calls, measured.node_bytes, strict=True):
+        if len(call.calls) == 1:
+            by_symbol.setdefault(call.symbol, []).append(size)
+    node_bytes = {symbol: round(float(np.mean(sizes))) + per_node for symbol, sizes in by_symbol.items()}
+    node_bytes["se_fill_s8"] = node_bytes["se_lookup_s8"] // 2
+    return cost.CostTable(
+        provenance={
+            "command": f"python benchmarks/fit_cost.py --core {core}",
+            "toolchain": f"zig {version('ziglang')}",
+            "emulator": f"unicorn {version('unicorn')}",
+            "runtime_sha256": runtime_digest(),
+        },
+        instructions=instructions,
+        functions=functions,
+        node_bytes=node_bytes,
+        run_instructions=float(f"{measured.overhead / count:.3g}"),
+        startups=startups,
+    )
+
+
+def report(core: str, table: cost.CostTable) -> None:
+    """Print the errors on layers that were not fitted."""
+    target = board(ISAS[core])
+    symbols = [symbol for symbol in LAYERS if symbol != "se_fill_s8"]
+    images = [measure(zoo(CHECK_SEED, target, symbols, CASES), target)]
+    print(f"{core}: relative error on other shapes (mean, worst)")
+    for symbol in symbols:
+        errors = [abs(predict(table.instructions[symbol], c) / n - 1) for c, n in samples(images, symbol)]
+        print(f"  {symbol:32} {np.mean(errors):7.2%} {np.max(errors):7.2%}  ({len(errors)} layers)")
+    predicted = sum(round(cost.instructions(call, table)) for call, _ in nodes(images))
+    print(f"  {'all':32} {predicted / sum(n for _, n in nodes(images)) - 1:+7.2%}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--core", nargs="*", default=list(ISAS), choices=list(ISAS))
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    for core in arguments.core:
+        path = TABLES / f"{core}.json"
+        if not arguments.check:
+            fit_core(core).save(path)
+        report(core, cost.CostTable.parse(path.read_text()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""``tinyformer run``: the whole way, from a dataset to a proven image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tinyformer.cli.output import JsonFlag, console, kilobytes, print_json, table
+from tinyformer.cli.progress import TerminalProgress
+
+RunFile = Annotated[
+    Path | None, typer.Argument(metavar="[RUN.toml]", help="The run file; without one: digits on stm32f746g-disco.")
+]
+OutDir = Annotated[Path, typer.Option("--out", help="The run's folder.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")]
+Force = Annotated[bool, typer.Option("--force", help="Search even a space that the analysis does not accept.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("run")(run)
+
+
+def run(
+    out: OutDir, run_file: RunFile = None, resume: Resume = False, force: Force = False, json: JsonFlag = False
+) -> None:
+    """Search, prune, quantise, compile and prove a model; writes result.json and report.html into the folder."""
+    from tinyformer import config, pipeline
+
+    settings = config.demo() if run_file is None else config.load(run_file)
+    again = f"tinyformer run {'' if run_file is None else f'{run_file} '}--out {out} --resume"
+    try:
+        with TerminalProgress() as progress:
+            result = pipeline.run(settings, out, resume=resume, force=force, progress=progress)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; go on with: {again}", err=True)
+        raise typer.Exit(130) from None
+    if json:
+        print_json(result)
+    else:
+        show(result, out)
+
+
+def show(result: dict[str, Any], out: Path) -> None:
+    """Print what a run came to."""
+    accuracy, limits = result["accuracy"], result["limits"]
+    search = result["search"]
+    weighted = [layer for layer in result["layers"] if layer["weight_bytes"] and layer["macs"]]
+    sparse = [layer for layer in weighted if layer["encoding"] != "dense"]
+    rows = [
+        ("accuracy, float dense", f"{accuracy['float']:.2%}"),
+        ("accuracy, float pruned", f"{accuracy['pruned']:.2%}"),
+        ("accuracy, int8 C on the host", f"{accuracy['int8']:.2%}"),
+        ("accuracy, int8 on the emulated core", f"{accuracy['device']:.2%} of {accuracy['device_samples']} images"),
+        ("reference = host C = emulated core", "bit-exact" if result["bit_exact"] else "NOT EQUAL"),
+        ("weights not zero", f"{result['nonzero_weights']:,} ({result['weight_sparsity']:.0%} are zero)"),
+        ("layers stored sparse", f"{len(sparse)} of {len(weighted)}"),
+        ("flash of the image", f"{kilobytes(result['flash_bytes'])} of {kilobytes(limits['flash_bytes'])}"),
+        ("RAM of the image", f"{kilobytes(result['ram_bytes'])} of {kilobytes(limits['ram_bytes'])}"),
+        ("instructions per inference", f"{result['instructions']:,}"),
+        ("candidates trained", f"{search['candidates_accepted']} of {search['candidates_seen']}"),
+    ]
+    console().print(table(f"{result['name']} on {result['board']}", ("", ""), rows))
+    console().print(f"report: {out / 'report.html'}")

@@ -1,0 +1,55 @@
+"""``tinyformer search``: SuperNAS and SparseNAS alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinyformer.cli.output import JsonFlag, console, print_json, table
+from tinyformer.cli.progress import TerminalProgress
+from tinyformer.cli.run_command import Force, OutDir, Resume
+
+RunFile = Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file.")]
+AnalyzeOnly = Annotated[bool, typer.Option("--analyze-only", help="Stop after the space analysis (Algorithm 1).")]
+Preset = Annotated[str | None, typer.Option("--preset", help="Another search space preset than the run file's.")]
+Ray = Annotated[str | None, typer.Option("--ray", help="Evaluate on Ray: 'auto', or the address of a cluster.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("search")(search)
+
+
+def search(
+    run_file: RunFile,
+    out: OutDir = Path("runs/search"),
+    resume: Resume = False,
+    force: Force = False,
+    analyze_only: AnalyzeOnly = False,
+    preset: Preset = None,
+    ray: Ray = None,
+    json: JsonFlag = False,
+) -> None:
+    """Search the supernet (Algorithms 1 and 2) and the sparse single-path model (Algorithm 3)."""
+    from tinyformer import config, pipeline
+
+    settings = config.load(run_file)
+    if preset is not None:
+        settings = settings.with_preset(preset)
+    if analyze_only:
+        analysis = pipeline.analyze_space(settings)
+        print_json(analysis) if json else typer.echo(analysis["verdict"])
+        return
+    try:
+        with TerminalProgress() as progress:
+            found = pipeline.search(settings, out, resume=resume, force=force, ray=ray, progress=progress)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; go on with: tinyformer search {run_file} --out {out} --resume", err=True)
+        raise typer.Exit(130) from None
+    if json:
+        print_json(found)
+        return
+    rows = [(key.replace("_", " "), value) for key, value in found.items() if isinstance(value, (int, float, str))]
+    console().print(table("search", ("", ""), rows))

@@ -1,0 +1,51 @@
+"""Image files as uint8 arrays, by Pillow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import numpy.typing as npt
+
+from tinyformer.errors import DataError, MissingExtraError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
+
+
+def pillow(purpose: str) -> ModuleType:
+    """Return Pillow's Image module.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        from PIL import Image  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise MissingExtraError("pillow", "search", purpose) from error
+    return Image
+
+
+def read_image(path: Path, size: tuple[int, int] | None, grayscale: bool) -> npt.NDArray[np.uint8]:
+    """Read an image upright, in three channels or one, resized to (height, width) with antialiasing.
+
+    Returns:
+        uint8 (H, W, 3) or (H, W, 1).
+
+    Raises:
+        DataError: not a readable image.
+        MissingExtraError: Pillow is not installed.
+    """
+    image_module = pillow("reading image files")
+    from PIL import ImageOps  # noqa: PLC0415 - an extra
+
+    try:
+        with image_module.open(path) as file:
+            image = ImageOps.exif_transpose(file).convert("L" if grayscale else "RGB")
+    except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"image {path} cannot be read: {reason}; remove it or save it again") from error
+    if size is not None and (image.height, image.width) != size:
+        image = image.resize((size[1], size[0]), image_module.Resampling.BILINEAR)
+    array = np.asarray(image, np.uint8)
+    return array[..., np.newaxis] if grayscale else array

@@ -1,0 +1,111 @@
+"""The whole way: dataset and board in, a proven image and a report out.
+
+A run lives in one folder: ``run.toml`` (resolved), ``search.log`` (trials), ``supernas/`` and ``sparsenas/`` (weights),
+``model.onnx``, ``bundle/``, ``result.json``, ``report.html``. Every stage keeps there what it finished, so that a run
+killed at any moment goes on with ``resume``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tinyformer import report
+from tinyformer.config import RunConfig
+from tinyformer.pipeline import proving, searching
+from tinyformer.pipeline.context import Progress, RunContext, Silent
+from tinyformer.pipeline.folder import open_folder, write_json
+
+__all__ = ["Progress", "analyze_space", "run", "search"]
+
+
+def analyze_space(config: RunConfig) -> dict[str, Any]:
+    """Run Algorithm 1 for a run file's space and board.
+
+    Returns:
+        ``acceptance`` (the probability), ``accepted`` (whether it reaches the threshold), the counts, ``verdict``.
+
+    Raises:
+        DoesNotFitError: no sampled model meets the limits.
+    """
+    return searching.analysis_summary(searching.analyze_run(RunContext(config, Path(), Silent())))
+
+
+def search(
+    config: RunConfig,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    ray: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Search a supernet and a sparse single-path model (Algorithms 1 to 3).
+
+    Args:
+        config: the run.
+        out: the run's folder; new or empty, unless it is resumed.
+        resume: go on with what the folder holds.
+        force: search although the space analysis does not accept the space.
+        ray: evaluate on Ray: "auto", "local" or a cluster's address.
+        progress: is told what goes on.
+
+    Returns:
+        The search's summary, as under ``search`` in ``result.json``.
+
+    Raises:
+        ConfigError: the folder belongs to another run.
+        DoesNotFitError: the space is not accepted, or nothing in it fits.
+    """
+    context = RunContext(config, Path(out), progress or Silent())
+    open_folder(context, resume)
+    summary = searching.search(context, force=force, ray=ray).summary
+    write_json(context.directory / "search.json", summary)
+    return summary
+
+
+def run(
+    config: RunConfig,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Search, fine-tune, quantise, compile and prove a model.
+
+    Arguments and errors are those of ``search``.
+
+    Returns:
+        What ``result.json`` holds.
+    """
+    context = RunContext(config, Path(out), progress or Silent())
+    open_folder(context, resume)
+    found = searching.search(context, force=force)
+    pruned = searching.fine_tune(context, found.best)
+    bundle = proving.compile_model(context, proving.quantize(context, pruned)).directory
+    proof = proving.prove(context, bundle)
+    nonzero, weights = proving.weight_counts(bundle)
+    result = {
+        "name": config.name,
+        "board": context.board.name,
+        "seed": config.seed,
+        "limits": asdict(context.limits),
+        "accuracy": {
+            "float": proving.float_accuracy(searching.trained_model(found.best), context.dataset),
+            "pruned": proving.float_accuracy(pruned, context.dataset),
+            "int8": proof.int8,
+            "device": proof.device,
+            "device_samples": proof.device_samples,
+        },
+        "bit_exact": proof.bit_exact,
+        "nonzero_weights": nonzero,
+        "weight_sparsity": 1 - nonzero / weights,
+        **proof.figures,
+        "search": found.summary,
+        "versions": proving.versions(),
+    }
+    write_json(context.directory / "result.json", result)
+    report.write(context.directory)
+    return result

@@ -1,0 +1,78 @@
+"""What the stages of a run share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from tinyformer import boards
+from tinyformer.boards import Board
+from tinyformer.config import RunConfig
+from tinyformer.data import Dataset
+from tinyformer.quantization import InputQuantization, QuantizationSettings
+from tinyformer.resources import Limits, ResourceEval, resource_eval
+from tinyformer.search_space import SearchSpace
+
+
+class Progress(Protocol):
+    """Is told what a run is doing."""
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        """Begin a stage of ``total`` steps."""
+        ...
+
+    def advance(self, done: int, total: int | None = None, note: str = "") -> None:
+        """Say that ``done`` steps of the stage are done."""
+        ...
+
+
+class Silent:
+    """A Progress that says nothing."""
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        """Ignore it."""
+
+    def advance(self, done: int, total: int | None = None, note: str = "") -> None:
+        """Ignore it."""
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What every stage of a run reads: its configuration and what follows from it, each made once."""
+
+    config: RunConfig
+    directory: Path
+    progress: Progress
+
+    @cached_property
+    def board(self) -> Board:
+        """The target."""
+        return boards.load(self.config.board)
+
+    @cached_property
+    def limits(self) -> Limits:
+        """What the model may take."""
+        return self.config.limits.limits(self.board)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data, in splits."""
+        return self.config.data.load(self.config.seed)
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """The search space for this data."""
+        return self.config.space.space(self.dataset.input_shape, len(self.dataset.classes))
+
+    @cached_property
+    def evaluate(self) -> ResourceEval:
+        """ResourceEval for the board."""
+        return resource_eval(self.board, self.limits, self.config.compile.objective)
+
+    @property
+    def quantizing(self) -> QuantizationSettings:
+        """How the model is quantised: camera bytes enter as they are."""
+        data = self.dataset
+        return QuantizationSettings(self.config.calibration, InputQuantization.of_bytes(data.mean, data.std))

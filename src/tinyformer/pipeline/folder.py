@@ -1,0 +1,59 @@
+"""A run's folder: who owns it, and files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tinyformer.errors import ConfigError
+from tinyformer.pipeline.context import RunContext
+
+
+def open_folder(run: RunContext, resume: bool) -> None:
+    """Create the run's folder, or check that it belongs to the same run.
+
+    Raises:
+        ConfigError: it holds another run, a run that is not to be resumed, or other things.
+    """
+    directory, resolved = run.directory, run.directory / "run.toml"
+    text = _toml(run.config.model_dump(mode="json", exclude_none=True))
+    if resolved.exists():
+        if not resume:
+            raise ConfigError(f"{directory} holds a run: go on with --resume, or choose another folder")
+        if resolved.read_text(encoding="utf-8") != text:
+            raise ConfigError(f"{directory} holds a run of another run file: choose another folder")
+    elif directory.exists() and any(directory.iterdir()):
+        raise ConfigError(f"{directory} is not empty and holds no run: choose another folder")
+    directory.mkdir(parents=True, exist_ok=True)
+    write_text(resolved, text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def _toml(table: dict[str, Any], prefix: str = "") -> str:
+    """Return a table as TOML; strings, numbers, booleans, lists and tables are all that a run file holds."""
+    plain = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    lines = [f"{key} = {_toml_value(value)}" for key, value in plain.items()]
+    for key, value in table.items():
+        if isinstance(value, dict):
+            lines += ["", f"[{prefix}{key}]", _toml(value, f"{prefix}{key}.").rstrip("\n")]
+    return "\n".join(lines).strip("\n") + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml_value(item)}" for key, item in value.items()) + " }"
+    return json.dumps(value)

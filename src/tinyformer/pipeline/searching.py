@@ -1,0 +1,168 @@
+"""The search stages of a run: Algorithms 1 to 3, then stage two."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tinyformer import study
+from tinyformer.errors import DoesNotFitError
+from tinyformer.pipeline.context import Progress, RunContext
+from tinyformer.search_space import path_to_dict, sparsity_to_dict, supernet_to_dict
+from tinyformer.sparsenas import search as sparsenas
+from tinyformer.sparsenas import torch_actions as sparse_actions
+from tinyformer.sparsenas.finetune import finetune
+from tinyformer.sparsenas.search import SparsenasResult
+from tinyformer.supernas import search as supernas
+from tinyformer.supernas import torch_actions as super_actions
+from tinyformer.supernas.search import SupernasResult
+from tinyformer.supernas.space_analysis import SpaceAnalysis, analyze
+from tinyformer.supernet import SinglePathModel
+
+_SPARSENAS = "sparsenas"
+_SUPERNAS = "supernas"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The best sparse single-path model, and the search's summary for ``result.json``."""
+
+    best: SparsenasResult
+    summary: dict[str, Any]
+
+
+def analyze_run(run: RunContext) -> SpaceAnalysis:
+    """Run Algorithm 1."""
+    return analyze(run.space, run.limits, run.evaluate, run.config.analysis)
+
+
+def analysis_summary(analysis: SpaceAnalysis) -> dict[str, Any]:
+    """Return what JSON shows of Algorithm 1."""
+    return {
+        "space": analysis.space,
+        "acceptance": analysis.probability,
+        "accepted": analysis.acceptable,
+        "samples": analysis.samples,
+        "evaluated": analysis.evaluated,
+        "too_small": analysis.too_small,
+        "too_large": analysis.too_large,
+        "unfit": dict(analysis.unfit),
+        "bounds": list(analysis.bounds),
+        "verdict": analysis.to_text(),
+    }
+
+
+def search(run: RunContext, *, force: bool = False, ray: str | None = None) -> Found:
+    """Run Algorithms 1 to 3, resuming what the folder holds.
+
+    Raises:
+        DoesNotFitError: the space is not accepted (``force`` goes on), or nothing in it fits.
+    """
+    run.progress.stage("space analysis")
+    analysis = analyze_run(run)
+    if not (analysis.acceptable or force):
+        raise DoesNotFitError(f"{analysis.to_text()} (--force)")
+    with contextlib.ExitStack() as stack:
+        storage = stack.enter_context(study.open_storage(run.directory / "search.log"))
+        executor = None if ray is None else stack.enter_context(study.RayExecutor(ray))
+        supernet = _search_supernet(run, storage, executor)
+        best = _search_path(run, supernet, storage, executor)
+        trials = study.read_trials(storage)[_SPARSENAS]
+    return Found(best, _summary(run, analysis, supernet, best, trials))
+
+
+def fine_tune(run: RunContext, best: SparsenasResult) -> SinglePathModel:
+    """Run stage two on the winner and return the fine-tuned model."""
+    settings = run.config.finetune
+    run.progress.stage("fine-tuning", settings.epochs)
+    actions = sparse_actions.torch_actions(run.dataset, settings, run.config.training, run.quantizing)
+    trained, _ = study.load_arrays(best.trained_weights)
+    tuned = finetune(
+        best.supernet, best.path, best.sparsity, trained, actions, settings, directory=run.directory / _SPARSENAS
+    )
+    weights, _ = study.load_arrays(tuned.weights)
+    return actions.restore(best.supernet, best.path, weights)
+
+
+def trained_model(best: SparsenasResult) -> SinglePathModel:
+    """Return the winner as it was trained, before pruning."""
+    weights, _ = study.load_arrays(best.trained_weights)
+    return sparse_actions.restore(best.supernet, best.path, weights)
+
+
+def _search_supernet(run: RunContext, storage: study.Storage, executor: study.Executor | None) -> SupernasResult:
+    settings = run.config.supernas
+    run.progress.stage("supernet search", settings.supernets)
+    return supernas.search(
+        run.space,
+        run.limits,
+        run.evaluate,
+        super_actions.torch_actions(run.dataset, settings, run.config.training),
+        settings,
+        storage=storage,
+        directory=run.directory / _SUPERNAS,
+        executor=executor,
+        observe=_observer(run.progress, _SUPERNAS),
+    )
+
+
+def _search_path(
+    run: RunContext, supernet: SupernasResult, storage: study.Storage, executor: study.Executor | None
+) -> SparsenasResult:
+    settings = run.config.sparsenas
+    run.progress.stage("sparse search", settings.candidates)
+    weights, _ = study.load_arrays(supernet.weights)
+    return sparsenas.search(
+        run.space,
+        supernet.supernet,
+        weights,
+        run.limits,
+        run.evaluate,
+        sparse_actions.torch_actions(run.dataset, settings, run.config.training, run.quantizing),
+        settings,
+        storage=storage,
+        directory=run.directory / _SPARSENAS,
+        executor=executor,
+        observe=_observer(run.progress, _SPARSENAS),
+    )
+
+
+def _observer(progress: Progress, name: str) -> Callable[[str, study.Trial], None]:
+    """Return what advances a stage with every trial of its own study that ends."""
+
+    def observe(study_name: str, trial: study.Trial) -> None:
+        if study_name == name:
+            note = trial.reason if trial.objective is None else f"accuracy {trial.objective:.1%}"
+            progress.advance(trial.index + 1, note=note or "")
+
+    return observe
+
+
+def _summary(
+    run: RunContext,
+    analysis: SpaceAnalysis,
+    supernet: SupernasResult,
+    best: SparsenasResult,
+    trials: tuple[study.Trial, ...],
+) -> dict[str, Any]:
+    return {
+        "space": run.space.name,
+        "acceptance": analysis.probability,
+        "analysis": analysis_summary(analysis),
+        "supernets_seen": supernet.supernets.seen,
+        "supernets_accepted": supernet.supernets.accepted,
+        "supernets_skipped": dict(supernet.supernets.skipped),
+        "supernet_candidates": asdict(supernet.candidates),
+        "supernet_accuracy": supernet.accuracy,
+        "supernet": supernet_to_dict(run.space, best.supernet),
+        "candidates_seen": best.candidates.seen,
+        "candidates_accepted": best.candidates.accepted,
+        "candidates_skipped": dict(best.candidates.skipped),
+        "best_candidate": best.index,
+        "best_accuracies": dict(best.accuracies),
+        "path": path_to_dict(best.supernet, best.path),
+        "sparsity": sparsity_to_dict(best.supernet, best.sparsity),
+        "trials": [{"index": t.index, "accuracy": t.objective, "skipped": t.reason, **t.metrics} for t in trials],
+    }

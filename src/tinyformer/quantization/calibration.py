@@ -1,0 +1,129 @@
+"""Calibration: the range of real values of every activation, over sample inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from tinyformer.errors import ConfigError, DataError
+from tinyformer.quantization.runtime import FloatArray, session
+
+Ranges = Mapping[str, tuple[float, float]]
+Histogram = npt.NDArray[np.int64]
+
+_BINS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationSettings:
+    """How ranges are found.
+
+    Attributes:
+        method: ``min_max`` covers every value seen; ``percentile`` leaves out the rarest at both ends.
+        percentile: the share of values that ``percentile`` covers, 50 to 100.
+        samples: how many inputs are drawn from those given.
+        seed: of that draw.
+    """
+
+    method: Literal["min_max", "percentile"] = "percentile"
+    percentile: float = 99.99
+    samples: int = 256
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.method not in ("min_max", "percentile"):
+            raise ConfigError(f"calibration method '{self.method}'; allowed: min_max, percentile")
+        if not 50 <= self.percentile <= 100:
+            raise ConfigError(f"calibration percentile {self.percentile}; allowed: 50 to 100")
+        if self.samples < 1:
+            raise ConfigError(f"calibration samples {self.samples}; allowed: 1 or more")
+
+
+def calibrate(model: onnx.ModelProto, inputs: FloatArray, settings: CalibrationSettings) -> Ranges:
+    """Return (lowest, highest) for the input and every float value that a node computes.
+
+    The model's output keeps the full range: clipped logits would tie.
+
+    Args:
+        model: float ONNX with the shapes of all values, batch 1.
+        inputs: float (N, ...) in the model's layout; a seeded draw of them is used.
+        settings: method, coverage, number of samples and seed.
+
+    Raises:
+        DataError: inputs hold no sample, another shape, or values that are not finite.
+    """
+    declared = model.graph.input[0]
+    shape = tuple(dim.dim_value for dim in declared.type.tensor_type.shape.dim)
+    if inputs.ndim != len(shape) or inputs.shape[1:] != shape[1:] or not len(inputs):
+        raise DataError(f"calibration data has shape {inputs.shape}; allowed: (N, {', '.join(map(str, shape[1:]))})")
+    chosen = np.random.default_rng(settings.seed).permutation(len(inputs))[: settings.samples]
+    samples = inputs[chosen].astype(np.float32, copy=False)
+    if not np.isfinite(samples).all():
+        raise DataError("calibration data holds values that are not finite")
+    observed = _observed(model)
+    extremes = dict.fromkeys((declared.name, *observed), (np.inf, -np.inf))
+
+    def widen(name: str, values: FloatArray) -> None:
+        low, high = extremes[name]
+        extremes[name] = (min(low, float(values.min())), max(high, float(values.max())))
+
+    _visit(model, observed, samples, widen)
+    if settings.method == "min_max" or settings.percentile == 100:
+        return extremes
+    histograms: dict[str, Histogram] = {name: np.zeros(_BINS, np.int64) for name in extremes}
+
+    def count(name: str, values: FloatArray) -> None:
+        low, high = extremes[name]
+        if high > low:
+            bins = ((values.ravel() - low) * (_BINS / (high - low))).astype(np.int64)
+            histograms[name] += np.bincount(np.minimum(bins, _BINS - 1), minlength=_BINS)
+
+    _visit(model, observed, samples, count)
+    whole = {output.name for output in model.graph.output}
+    tail = (100 - settings.percentile) / 200
+    return {
+        name: extremes[name] if name in whole else _cut(histograms[name], *extremes[name], tail) for name in extremes
+    }
+
+
+def _observed(model: onnx.ModelProto) -> tuple[str, ...]:
+    floats = {
+        value.name
+        for value in (*model.graph.value_info, *model.graph.output)
+        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    }
+    return tuple(name for node in model.graph.node for name in node.output if name in floats)
+
+
+def _visit(
+    model: onnx.ModelProto, observed: tuple[str, ...], samples: FloatArray, see: Callable[[str, FloatArray], None]
+) -> None:
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    del watched.graph.output[:]
+    watched.graph.output.extend(
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in observed
+    )
+    runner: Any = session(watched)
+    name = model.graph.input[0].name
+    for index in range(len(samples)):
+        sample = samples[index : index + 1]
+        see(name, sample)
+        for output, values in zip(observed, runner.run(list(observed), {name: sample}), strict=True):
+            see(output, values)
+
+
+def _cut(histogram: Histogram, low: float, high: float, tail: float) -> tuple[float, float]:
+    total = int(histogram.sum())
+    if not total:
+        return low, high
+    share = np.cumsum(histogram) / total
+    width = (high - low) / _BINS
+    first = int(np.searchsorted(share, tail, side="right"))
+    last = int(np.searchsorted(share, 1 - tail, side="left"))
+    return low + first * width, low + (last + 1) * width

@@ -1,0 +1,181 @@
+"""Bring float ONNX models into the form that quantises well: one way to write each operator, batch 1, static shapes.
+
+Each rewrite is a function over an ``onnx_ir`` model; ``REWRITES`` lists them in order. All are idempotent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx_ir as ir
+from onnx_ir import convenience
+
+from tinyformer.errors import UnsupportedModelError
+
+
+def canonicalize(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return an equal model in canonical form, with the shapes of all values.
+
+    Raises:
+        UnsupportedModelError: an input has symbolic axes besides the batch.
+    """
+    for rewrite in REWRITES:
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        graph_model = ir.from_proto(inferred)
+        rewrite(graph_model.graph)
+        model = ir.to_proto(graph_model)
+    return onnx.shape_inference.infer_shapes(model, data_prop=True)
+
+
+def fix_batch(graph: ir.Graph) -> None:
+    """Set a symbolic batch to 1 and forget the shapes that depended on it."""
+    for value in graph.inputs:
+        dims = list(value.shape.dims) if value.shape is not None else []
+        if not dims or any(not isinstance(dim, int) for dim in dims[1:]):
+            raise UnsupportedModelError(
+                f"input '{value.name}' has shape {value.shape}; allowed: static axes behind the batch"
+            )
+        if not isinstance(dims[0], int):
+            value.shape = ir.Shape([1, *dims[1:]])
+            for node in graph:
+                for output in node.outputs:
+                    output.shape = None
+
+
+def linear_as_gemm(graph: ir.Graph) -> None:
+    """Write Add(MatMul(x, weight), bias) as Reshape, Gemm, Reshape.
+
+    A Gemm's bias gets int32 and the scale input x weight; that of a lone Add would become int8 per tensor. A ReLU
+    that follows moves to the Gemm's side of the reshape, where quantisation merges it.
+    """
+    for add in tuple(graph):
+        product = _producer(add, "MatMul") if add.op_type == "Add" else None
+        if product is None:
+            continue
+        x, weight = product.inputs
+        bias = next(value for value in add.inputs if value is not product.outputs[0])
+        if x is None or not (_is_constant(weight, 2) and _is_constant(bias, 1)):
+            continue
+        name = add.name or product.name or f"{add.outputs[0].name}"
+        rows = _reshape(graph, add, x, (-1, _dims(weight)[0]), f"{name}.rows")
+        gemm = ir.node("Gemm", [rows, weight, bias], name=f"{name}.gemm")
+        graph.insert_before(add, gemm)
+        last, result = add, gemm.outputs[0]
+        readers = add.outputs[0].consumers()
+        if len(readers) == 1 and readers[0].op_type == "Relu":
+            last = readers[0]
+            relu = ir.node("Relu", [result], name=f"{name}.relu")
+            graph.insert_before(add, relu)
+            result = relu.outputs[0]
+        shape = (*_dims(x)[:-1], _dims(weight)[1])
+        _replace(last, _reshape(graph, add, result, shape, name))
+        graph.remove([add, product] if last is add else [last, add, product], safe=True)
+
+
+def explicit_pooling_pads(graph: ir.Graph) -> None:
+    """Write ceil_mode of pooling as padding at the end, unless an average counts padding."""
+    for node in graph:
+        rounds_up = node.op_type in ("MaxPool", "AveragePool") and node.attributes.get_int("ceil_mode")
+        if not rounds_up or node.attributes.get_int("count_include_pad"):
+            continue
+        size, out = _dims(node.inputs[0]), _dims(node.outputs[0])
+        kernel = node.attributes["kernel_shape"].as_ints()
+        rank = len(kernel)
+        strides = node.attributes.get_ints("strides") or (1,) * rank
+        dilations = node.attributes.get_ints("dilations") or (1,) * rank
+        pads = list(node.attributes.get_ints("pads") or (0,) * 2 * rank)
+        for axis in range(rank):
+            reach = (out[axis + 2] - 1) * strides[axis] + (kernel[axis] - 1) * dilations[axis] + 1
+            pads[rank + axis] = max(pads[rank + axis], reach - size[axis + 2] - pads[axis])
+        node.attributes["pads"] = ir.AttrInt64s("pads", pads)
+        node.attributes["ceil_mode"] = ir.AttrInt64("ceil_mode", 0)
+
+
+def own_parameters(graph: ir.Graph) -> None:
+    """Give every node its own copy of shared weights and biases, which may need scales of their own."""
+    taken: set[str] = set()
+    for node in graph:
+        for index, value in enumerate(node.inputs):
+            if value is None or value.const_value is None or value.dtype != ir.DataType.FLOAT:
+                continue
+            if value.name in taken:
+                copy = _initializer(graph, value.const_value.numpy(), f"{value.name}.{node.name}")
+                node.replace_input_with(index, copy)
+            else:
+                taken.add(str(value.name))
+
+
+def lift_constants(graph: ir.Graph) -> None:
+    """Turn Constant nodes into initializers."""
+    for node in tuple(graph):
+        constant = node.attributes.get("value") if node.op_type == "Constant" else None
+        if constant is not None:
+            lifted = _initializer(graph, constant.as_tensor().numpy(), f"{node.outputs[0].name}.constant")
+            convenience.replace_all_uses_with(node.outputs[0], lifted)
+            graph.remove(node, safe=True)
+
+
+def name_nodes(graph: ir.Graph) -> None:
+    """Give unnamed nodes, and those whose name is taken, the name of their output."""
+    taken: set[str] = set()
+    for node in graph:
+        if not node.name or node.name in taken:
+            node.name = str(node.outputs[0].name)
+        taken.add(node.name)
+
+
+REWRITES: tuple[Callable[[ir.Graph], None], ...] = (
+    fix_batch,  # first: the others ask for shapes
+    lift_constants,
+    linear_as_gemm,
+    explicit_pooling_pads,
+    name_nodes,  # after the rewrites that add nodes
+    own_parameters,  # names copies after nodes
+)
+
+
+def _producer(node: ir.Node, op_type: str) -> ir.Node | None:
+    """Return the node of a type that computes one of the inputs for this node alone."""
+    for value in node.inputs:
+        producer = value.producer() if value is not None else None
+        if producer is not None and producer.op_type == op_type and len(producer.outputs[0].consumers()) == 1:
+            return producer
+    return None
+
+
+def _is_constant(value: ir.Value | None, rank: int) -> bool:
+    return value is not None and value.const_value is not None and len(_dims(value)) == rank
+
+
+def _dims(value: ir.Value | None) -> tuple[int, ...]:
+    dims = value.shape.dims if value is not None and value.shape is not None else (None,)
+    known = tuple(dim for dim in dims if isinstance(dim, int))
+    if value is None or len(known) != len(dims):
+        raise UnsupportedModelError(
+            f"value '{value.name if value is not None else ''}' has no static shape; allowed: static shapes; "
+            f"export the model with fixed sizes"
+        )
+    return known
+
+
+def _initializer(graph: ir.Graph, array: npt.NDArray[np.generic], name: str) -> ir.Value:
+    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
+    value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.from_numpy(array.dtype)
+    graph.register_initializer(value)
+    return value
+
+
+def _reshape(graph: ir.Graph, before: ir.Node, x: ir.Value, shape: tuple[object, ...], name: str) -> ir.Value:
+    target = _initializer(graph, np.asarray(shape, np.int64), f"{name}.shape")
+    node = ir.node("Reshape", [x, target], name=name)
+    graph.insert_before(before, node)
+    return node.outputs[0]
+
+
+def _replace(old: ir.Node, new: ir.Value) -> None:
+    value = old.outputs[0]
+    new.name, new.shape, new.type = value.name, value.shape, value.type
+    convenience.replace_all_uses_with(value, new, replace_graph_outputs=True)

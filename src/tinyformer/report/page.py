@@ -1,0 +1,201 @@
+"""The report page: what a run or a bundle came to, as one self-contained HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+from tinyformer.report import charts
+from tinyformer.sparse_engine.bundle import Manifest
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One headline figure."""
+
+    label: str
+    value: str
+    note: str = ""
+    state: str = ""
+    bar: Markup | str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading with a picture, a table and a remark, each optional."""
+
+    heading: str
+    picture: Markup | str = ""
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[object, ...], ...] = ()
+    text_columns: tuple[int, ...] = (0,)
+    note: str = ""
+
+
+def render(manifest: Manifest, figures: Json | None = None, result: Json | None = None) -> str:
+    """Return the page.
+
+    Args:
+        manifest: of the bundle.
+        figures: of ``profile`` (design of ``profile --json``); predicted figures of the manifest when missing.
+        result: a run's ``result.json``, when the bundle came out of a run.
+    """
+    environment = Environment(
+        loader=PackageLoader("tinyformer.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    measured = result or figures
+    sections = [_layers(manifest, measured), _memory(manifest), _encodings(manifest)]
+    if result is not None:
+        sections = [_accuracy(result), *sections, *_search(result)]
+    sections.append(_versions(manifest, result))
+    board = manifest.board
+    return environment.get_template("page.html.j2").render(
+        title=f"{manifest.name} on {board.title}",
+        lead=f"{board.isa.core} at {board.clock_hz / 1e6:.0f} MHz; figures are "
+        + ("of the compiled image in the emulator" if measured else "predicted: nothing was built"),
+        cards=_cards(manifest, measured, result),
+        sections=sections,
+    )
+
+
+def _kilobytes(nbytes: float) -> str:
+    return f"{nbytes / 1024:.1f} KB"
+
+
+def _budget(label: str, used: int | None, limit: int) -> Card:
+    if used is None:
+        return Card(label, "unknown", "no cost table for this core")
+    state = "bad" if used > limit else ""
+    return Card(label, _kilobytes(used), f"of {_kilobytes(limit)}", state, charts.budget_bar(used, limit))
+
+
+def _cards(manifest: Manifest, measured: Json | None, result: Json | None) -> list[Card]:
+    board, predicted = manifest.board, manifest.predicted
+    limits = (result or {}).get("limits", {})
+    flash = measured["flash_bytes"] if measured else predicted.flash_bytes
+    ram = measured["ram_bytes"] if measured else predicted.ram_bytes
+    instructions = measured["instructions"] if measured else predicted.instructions
+    cards = [
+        _budget("Flash", flash, limits.get("flash_bytes", board.flash.size_bytes)),
+        _budget("RAM", ram, limits.get("ram_bytes", board.ram.size_bytes)),
+        Card("Instructions per inference", "unknown" if instructions is None else f"{instructions:,}"),
+    ]
+    macs = sum(layer.macs for layer in manifest.layers)
+    effective = sum(layer.effective_macs for layer in manifest.layers)
+    cards.append(Card("Multiply-accumulates", f"{effective:,}", f"not zero, of {macs:,}"))
+    if result is not None:
+        accuracy = result["accuracy"]
+        cards.insert(
+            0, Card("Accuracy on the core", f"{accuracy['device']:.2%}", f"{accuracy['device_samples']} images")
+        )
+        exact = bool(result["bit_exact"])
+        cards.append(
+            Card(
+                "Reference = host C = core",
+                "bit-exact" if exact else "NOT equal",
+                "every output integer",
+                "good" if exact else "bad",
+            )
+        )
+    return cards
+
+
+def _accuracy(result: Json) -> Section:
+    accuracy = result["accuracy"]
+    rows = (
+        ("float, dense", f"{accuracy['float']:.2%}", "the trained single-path model before pruning"),
+        ("float, pruned", f"{accuracy['pruned']:.2%}", "after gradual pruning and fine-tuning"),
+        ("int8, compiled C on the host", f"{accuracy['int8']:.2%}", "the whole test split"),
+        (
+            "int8, emulated core",
+            f"{accuracy['device']:.2%}",
+            f"{accuracy['device_samples']} images of the test split",
+        ),
+    )
+    return Section("Accuracy", columns=("model", "accuracy", "over"), rows=rows, text_columns=(0, 2))
+
+
+def _layers(manifest: Manifest, measured: Json | None) -> Section:
+    counted = {layer["name"]: layer["instructions"] for layer in measured["layers"]} if measured else {}
+    instructions = [counted.get(layer.name, layer.instructions_predicted) or 0 for layer in manifest.layers]
+    total, largest = sum(instructions) or 1, max(instructions, default=0)
+    rows = tuple(
+        (
+            layer.index,
+            layer.name,
+            layer.kernel,
+            "x".join(map(str, layer.output_shape)),
+            f"{count:,}",
+            charts.share_bar(count, largest),
+            f"{count / total:.1%}",
+            f"{layer.macs:,}" if layer.macs else "",
+            f"{layer.effective_macs / layer.macs:.0%}" if layer.macs else "",
+            f"{count / layer.effective_macs:.2f}" if layer.effective_macs else "",
+        )
+        for layer, count in zip(manifest.layers, instructions, strict=True)
+    )
+    columns = ("step", "layer", "kernel", "output", "instructions", "", "share", "MACs", "not zero", "per MAC")
+    note = "Instructions are exact counts of the emulated core." if measured else "Instructions are predicted."
+    return Section("Layers", columns=columns, rows=rows, text_columns=(1, 2, 3), note=note)
+
+
+def _memory(manifest: Manifest) -> Section:
+    arena = manifest.arena
+    boxes = [charts.Rectangle(p.name, p.kind, p.first, p.last, p.offset, p.nbytes) for p in arena.placements]
+    over = arena.arena_bytes / arena.lower_bound_bytes - 1 if arena.lower_bound_bytes else 0.0
+    return Section(
+        "Memory map over time",
+        picture=charts.memory_map(boxes, arena.arena_bytes, len(manifest.layers)),
+        note=f"Arena {arena.arena_bytes:,} bytes by the {arena.planner} planner, {over:.1%} over the lower bound of "
+        f"{arena.lower_bound_bytes:,} bytes. Blue: activations; orange: scratch. One column per layer.",
+    )
+
+
+def _encodings(manifest: Manifest) -> Section:
+    weighted = [layer for layer in manifest.layers if layer.weight_bytes]
+    rows = tuple(
+        (layer.name, layer.encoding, f"{layer.weight_bytes:,}", f"{layer.sparsity:.0%}", layer.why)
+        for layer in weighted
+    )
+    total = sum(layer.weight_bytes for layer in weighted)
+    return Section(
+        "Weights",
+        columns=("layer", "encoding", "bytes", "zero", "why"),
+        rows=rows,
+        text_columns=(0, 1, 4),
+        note=f"{total:,} bytes of weights in all, headers included.",
+    )
+
+
+def _search(result: Json) -> Sequence[Section]:
+    search = result.get("search") or {}
+    plain = {key: value for key, value in search.items() if isinstance(value, (int, float, str))}
+    rows = tuple((key.replace("_", " "), value) for key, value in plain.items())
+    sections = [Section("Search", columns=("what", "figure"), rows=rows)] if rows else []
+    scored = [trial for trial in search.get("trials", ()) if trial.get("accuracy") is not None]
+    if len(scored) > 1:
+        best, running = 0.0, []
+        for trial in scored:
+            best = max(best, float(trial["accuracy"]))
+            running.append(best)
+        label = "best validation accuracy over finished candidates"
+        sections.append(Section("Best candidate so far", picture=charts.curve(running, label), note=label))
+    return sections
+
+
+def _versions(manifest: Manifest, result: Json | None) -> Section:
+    rows = [(name, version) for name, version in sorted(manifest.versions.items())]
+    if manifest.image is not None:
+        rows.append((manifest.image.toolchain, manifest.image.toolchain_version))
+    if result is not None:
+        known = {name for name, _ in rows}
+        rows += [(k, v) for k, v in sorted(result.get("versions", {}).items()) if k not in known]
+        rows.append(("seed", str(result["seed"])))
+    rows.append(("model SHA-256", manifest.model_sha256))
+    return Section("Made with", columns=("what", "version"), rows=tuple(rows), text_columns=(0, 1))

@@ -1,0 +1,81 @@
+"""Self-adaptive coding: what each layer would take in every encoding, and the smallest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyformer.sparse_engine import ops
+from tinyformer.sparse_engine.coding.block_rle import BlockRle
+from tinyformer.sparse_engine.coding.dense import Dense
+from tinyformer.sparse_engine.coding.encoding import BlockDensity, EncodedWeights, Encoding, Int8Array
+from tinyformer.sparse_engine.ir import Graph, GraphError, Node
+
+ENCODINGS: Mapping[str, Encoding] = {encoding.name: encoding for encoding in (Dense(), BlockRle())}
+_WEIGHTED = (ops.Conv2D, ops.DepthwiseConv2D, ops.Linear)
+_UNPRUNED = BlockDensity(0.0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An encoding, its block size (1 for the dense form), and the bytes a layer takes in it."""
+
+    encoding: str
+    block: int
+    nbytes: int
+
+
+def options(graph: Graph, densities: Mapping[str, BlockDensity] | None = None) -> Mapping[str, tuple[Option, ...]]:
+    """Return the encodings of every node with weights: the dense form first, then those that can hold the weights.
+
+    Args:
+        graph: with or without the weights' data.
+        densities: for nodes without data, what pruning will leave, by node name; a node it does not name is dense.
+    """
+    found = {}
+    for node in graph.nodes:
+        if isinstance(node.op, _WEIGHTED):
+            density = (densities or {}).get(node.name, _UNPRUNED)
+            found[node.name] = tuple(_node_options(graph, node, density))
+    return found
+
+
+def _node_options(graph: Graph, node: Node, density: BlockDensity) -> list[Option]:
+    name = node.inputs[1]
+    weight = graph.data.get(name)
+    found = []
+    for encoding in ENCODINGS.values():
+        for block in encoding.blocks(node.op):
+            if weight is None:
+                nbytes = encoding.expected_nbytes(graph.tensors[name].shape, block, density)
+            else:
+                nbytes = encoding.nbytes(weight.astype(np.int8, copy=False), block)
+            if nbytes is not None:
+                found.append(Option(encoding.name, block, nbytes))
+    return found
+
+
+def choose(found: Mapping[str, Sequence[Option]]) -> Mapping[str, Option]:
+    """Return every node's smallest option; the dense form, which comes first, on a tie."""
+    return {name: min(node_options, key=lambda option: option.nbytes) for name, node_options in found.items()}
+
+
+def encode(graph: Graph, choice: Mapping[str, Option]) -> Mapping[str, EncodedWeights]:
+    """Return the weights of the chosen nodes, encoded as chosen.
+
+    Raises:
+        GraphError: a chosen node does not exist or its weights have no data.
+    """
+    nodes = {node.name: node for node in graph.nodes}
+    encoded = {}
+    for name, option in choice.items():
+        if name not in nodes:
+            raise GraphError(f"graph {graph.name}: no node '{name}' to encode")
+        tensor = nodes[name].inputs[1]
+        if tensor not in graph.data:
+            raise GraphError(f"node {name}: weight '{tensor}' has no data to encode")
+        weight: Int8Array = graph.data[tensor].astype(np.int8, copy=False)
+        encoded[name] = ENCODINGS[option.encoding].encode(weight, option.block)
+    return encoded

@@ -1,0 +1,136 @@
+"""Predict what calls cost on a board: instructions of one inference, bytes of flash, bytes of RAM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tinyformer.boards import Board
+from tinyformer.errors import ConfigError
+from tinyformer.sparse_engine.coding import Option
+from tinyformer.sparse_engine.cost.features import FEATURES
+from tinyformer.sparse_engine.cost.table import CostTable, load
+from tinyformer.sparse_engine.ir import Graph
+from tinyformer.sparse_engine.kernels import CCall, IntegerArgument, KernelCall, Predict, TensorArgument
+
+_WORD_BYTES = 4
+_BORDER_ALIGNMENT = 8
+_BLOCK_STRUCT_BYTES = 3 * _WORD_BYTES
+_STRUCT_BYTES = {
+    "se_conv2d_params": 19 * _WORD_BYTES,
+    "se_linear_params": 7 * _WORD_BYTES,
+    "se_matmul_params": 12 * _WORD_BYTES,
+    "se_softmax_params": 7 * _WORD_BYTES,
+    "se_layer_norm_params": 10 * _WORD_BYTES,
+    "se_add_params": 8 * _WORD_BYTES,
+    "se_mul_params": 9 * _WORD_BYTES,
+    "se_pool2d_params": 17 * _WORD_BYTES,
+    "se_move_params": 14 * _WORD_BYTES,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Predicted figures; ``instructions`` are per call, in order, and None without a table for the core."""
+
+    flash_bytes: int
+    ram_bytes: int
+    instructions: int
+    layer_instructions: tuple[int, ...]
+
+
+def parameters(call: CCall) -> dict[str, int]:
+    """Return the integers that a call's cost depends on, arrays element by element."""
+    found: dict[str, int] = {}
+    for name, value in call.params:
+        if isinstance(value, int):
+            found[name] = value
+        else:
+            found |= {f"{name}[{i}]": element for i, element in enumerate(value)}
+    first = call.arguments[0]
+    if call.params_type is None and isinstance(first, IntegerArgument):
+        found["elements"] = first.value
+    return found
+
+
+def stored_blocks(option: Option | None, filters: int) -> float:
+    """Return the number of blocks that an encoding of ``filters`` filters stores, 0 for the dense form."""
+    if option is None or option.block == 1:
+        return 0.0
+    return (option.nbytes - 2 * filters) / (1 + option.block)
+
+
+def counts(call: CCall, option: Option | None) -> dict[str, float]:
+    """Return how often each part of a C function's loops runs."""
+    values = parameters(call)
+    filters = values.get("output_channels", values.get("output_features", 0))
+    return {"call": 1.0, **FEATURES[call.symbol](values, stored_blocks(option, filters))}
+
+
+def predictor(board: Board) -> Predict:
+    """Return a function from kernel calls to predicted instructions, as ``kernels.select`` takes it.
+
+    Raises:
+        ConfigError: there is no cost table for the board's core.
+    """
+    table = load(board.isa)
+    if table is None:
+        raise ConfigError(f"board '{board.name}': no cost table for {board.isa.core}; use objective 'size'")
+    return lambda call: instructions(call, table)
+
+
+def instructions(call: KernelCall, table: CostTable) -> float:
+    """Return the predicted instructions of one node."""
+    total = 0.0
+    for c_call in call.calls:
+        each = table.instructions[c_call.symbol]
+        total += sum(each.get(name, 0.0) * count for name, count in counts(c_call, call.encoding).items())
+    return total
+
+
+def predict(graph: Graph, calls: Sequence[KernelCall], arena_bytes: int, board: Board) -> Prediction | None:
+    """Predict an image's figures; None when there is no table for the board's core.
+
+    Args:
+        graph: the lowered graph, with or without data.
+        calls: its kernel calls.
+        arena_bytes: size of the planned arena.
+        board: the target.
+    """
+    table = load(board.isa)
+    if table is None or board.startup not in table.startups:
+        return None
+    layers = tuple(round(instructions(call, table)) for call in calls)
+    startup = table.startups[board.startup]
+    code: dict[str, int] = {}
+    for call in calls:
+        for c_call in call.calls:
+            code |= table.functions[c_call.symbol]
+    constants = sum(constant_bytes(graph, call) for call in calls)
+    around = sum(table.node_bytes[c_call.symbol] for call in calls for c_call in call.calls)
+    borders = sum(_rounded(graph.tensors[name].nbytes, _BORDER_ALIGNMENT) for name in (graph.input, graph.output))
+    return Prediction(
+        flash_bytes=startup.flash_bytes + sum(code.values()) + around + constants,
+        ram_bytes=startup.ram_bytes + arena_bytes + borders + board.stack_bytes,
+        instructions=round(table.run_instructions) + sum(layers),
+        layer_instructions=layers,
+    )
+
+
+def constant_bytes(graph: Graph, call: KernelCall) -> int:
+    """Return the flash bytes of a node's parameters, weights and other constants, each rounded up to words."""
+    total = sum(_STRUCT_BYTES.get(c_call.params_type or "", 0) for c_call in call.calls)
+    if call.encoding is not None:
+        total += _rounded(call.encoding.nbytes, _WORD_BYTES)
+        total += 0 if call.encoding.block == 1 else _BLOCK_STRUCT_BYTES
+    names = {
+        argument.name
+        for c_call in call.calls
+        for argument in c_call.arguments
+        if isinstance(argument, TensorArgument) and graph.tensors[argument.name].constant
+    }
+    return total + sum(_rounded(graph.tensors[name].nbytes, _WORD_BYTES) for name in names)
+
+
+def _rounded(nbytes: int, alignment: int) -> int:
+    return -(-nbytes // alignment) * alignment

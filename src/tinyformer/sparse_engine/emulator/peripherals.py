@@ -1,0 +1,106 @@
+"""Register models of the peripherals that a port polls: enough to boot and to print, and no more.
+
+Clocks and serial ports that are mapped as plain RAM never become ready, and the program hangs. Here a ready bit follows
+its enable bit at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+BLOCK_BYTES = 0x400
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Bits that read as others were written: (register ``source`` & ``mask``) << ``shift`` appears in ``target``."""
+
+    source: int
+    mask: int
+    target: int
+    shift: int
+
+
+@dataclass(frozen=True, slots=True)
+class Peripheral:
+    """A block of 1 KB of registers: offsets, reset values where they are not zero, and what follows what.
+
+    A byte written to the offset ``transmit`` goes to the console.
+    """
+
+    name: str
+    base: int
+    reset: Mapping[int, int] = field(default_factory=dict)
+    follows: tuple[Follow, ...] = ()
+    transmit: int | None = None
+
+
+def _usart(name: str, base: int) -> Peripheral:
+    """Return a USART of the STM32F7: CR1's TE makes TXE and TC of ISR read as ready; TDR transmits."""
+    return Peripheral(name, base, follows=(Follow(0x00, 1 << 3, 0x1C, 4), Follow(0x00, 1 << 3, 0x1C, 3)), transmit=0x28)
+
+
+STM32F746 = (
+    Peripheral(
+        "RCC",
+        0x4002_3800,
+        reset={0x00: 0x83, 0x04: 0x2400_3010},
+        follows=(
+            Follow(0x00, 1 << 0, 0x00, 1),  # HSION -> HSIRDY
+            Follow(0x00, 1 << 16, 0x00, 1),  # HSEON -> HSERDY
+            Follow(0x00, 1 << 24, 0x00, 1),  # PLLON -> PLLRDY
+            Follow(0x08, 3, 0x08, 2),  # SW -> SWS
+        ),
+    ),
+    Peripheral(
+        "PWR",
+        0x4000_7000,
+        reset={0x00: 0xC000},
+        follows=(Follow(0x00, 3 << 16, 0x04, 0),),  # ODEN, ODSWEN -> ODRDY, ODSWRDY
+    ),
+    Peripheral("FLASH", 0x4002_3C00),
+    Peripheral("GPIOA", 0x4002_0000, reset={0x00: 0xA800_0000}),
+    Peripheral("GPIOD", 0x4002_0C00),
+    _usart("USART1", 0x4001_1000),
+    _usart("USART3", 0x4000_4800),
+)
+
+MPS2 = (
+    Peripheral("TIMER0", 0x4000_0000),
+    Peripheral("UART0", 0x4000_4000, transmit=0x00),
+)
+
+PERIPHERALS: Mapping[str, tuple[Peripheral, ...]] = MappingProxyType({"stm32f746": STM32F746, "mps2": MPS2})
+"""A board's startup -> the peripherals that its port uses."""
+
+
+class Registers:
+    """The state of one peripheral. Offsets are those of 32-bit registers; narrower accesses see their low bytes."""
+
+    def __init__(self, peripheral: Peripheral, console: bytearray) -> None:
+        self.peripheral = peripheral
+        self._values = dict(peripheral.reset)
+        self._console = console
+
+    def read(self, offset: int) -> int:
+        """Return a register's value with the bits that follow others."""
+        value = self._values.get(offset, 0)
+        for follow in self.peripheral.follows:
+            if follow.target == offset:
+                following = follow.mask << follow.shift
+                value = value & ~following | (self._values.get(follow.source, 0) & follow.mask) << follow.shift
+        return value
+
+    def write(self, offset: int, value: int) -> None:
+        """Store a register's value, or transmit it."""
+        if offset == self.peripheral.transmit:
+            self._console.append(value & 0xFF)
+        else:
+            self._values[offset] = value
+
+
+def create(startup: str, console: bytearray) -> Sequence[Registers]:
+    """Return the peripherals of a board in their reset state; transmitted bytes are appended to ``console``."""
+    return [Registers(peripheral, console) for peripheral in PERIPHERALS.get(startup, ())]

@@ -1,0 +1,80 @@
+"""Gemm and MatMul: with weights they become Linear, of two activations MatMul."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinyformer.sparse_engine import ops
+from tinyformer.sparse_engine.frontend import operands
+from tinyformer.sparse_engine.frontend.operands import Activation, Constant
+from tinyformer.sparse_engine.frontend.site import Site
+from tinyformer.sparse_engine.ir import Shape
+
+
+def _gemm(site: Site) -> str:
+    node = site.node
+    for name in ("alpha", "beta"):
+        value = node.number(name, 1.0)
+        node.require(value == 1.0, f"{name} is {value:g}", "1", "fold it into the weights before quantising")
+    node.require(not node.integer("transA", 0), "transA is set", "transA 0", "transpose its input before it")
+    x, second = site.activation(0), site.operand(1)
+    node.require(len(x.shape) == 2, f"its first input has shape {x.shape}", "two axes", "use MatMul")
+    transposed = bool(node.integer("transB", 0))
+    if not isinstance(second, Activation):
+        return _linear(site, x.tensor, second, site.constant(2), 0 if transposed else 1)
+    node.require(site.operand(2) is None, "it adds to a product of two activations", "A x B", "add it by an Add")
+    node.require(len(second.shape) == 2, f"its second input has shape {second.shape}", "two axes", "use MatMul")
+    inputs = (site.tensor(0, x.shape), site.tensor(1, second.shape))
+    return site.reshape(site.result(ops.MatMul(transpose_b=transposed), inputs), site.shape, site.output.quant)
+
+
+def _matmul(site: Site) -> str:
+    a, b = site.activation(0), site.operand(1)
+    if isinstance(b, Constant) and b.values.ndim >= 2 and not _without_ones(b.values.shape[:-2]):
+        return _linear(site, a.tensor, operands.matrix(b), site.bias, 1)
+    site.node.require(site.bias is None, "its Add stands without QuantizeLinear before it", "one behind each operator")
+    shape_b = b.shape if isinstance(b, Activation) else () if b is None else b.values.shape
+    site.node.require(
+        len(a.shape) >= 2 and len(shape_b) >= 2, f"it multiplies {a.shape} by {shape_b}", "at least two axes each"
+    )
+    lead = _batch(site, a.shape, shape_b)
+    rows = (a.shape[-2],) if lead is not None else (int(np.prod(a.shape[:-1])),)
+    left = site.tensor(0, (*(lead or ()), *rows, a.shape[-1]))
+    right = site.tensor(1, (*(lead or ()), *shape_b[-2:]))
+    result = site.result(ops.MatMul(), (left, right))
+    return site.reshape(result, site.shape, site.output.quant)
+
+
+def _batch(site: Site, a: Shape, b: Shape) -> Shape | None:
+    """Return the leading axes that both inputs have, without axes of 1 in front; None where b is one matrix for all."""
+    batch_a, batch_b = _without_ones(a[:-2]), _without_ones(b[:-2])
+    if batch_a == batch_b:
+        return batch_a
+    site.node.require(not batch_b, f"it multiplies {a} by {b}", "equal leading axes, or one matrix on the right")
+    return None
+
+
+def _without_ones(shape: Shape) -> Shape:
+    while shape and shape[0] == 1:
+        shape = shape[1:]
+    return shape
+
+
+def _linear(site: Site, tensor: str, constant: Constant | None, bias: Constant | None, channel_axis: int) -> str:
+    node, x = site.node, site.activation(0)
+    if constant is None or constant.values.ndim != 2:
+        raise node.error("its weights have not two axes", "(inputs, outputs)", "export the model again")
+    values, quant = operands.weights(node, constant, channel_axis)
+    if channel_axis == 1:
+        values = np.ascontiguousarray(values.T)
+    scales = x.quant.scale * np.array(quant.scales)
+    inputs = (
+        tensor,
+        site.builder.constant(constant.name, values, quant),
+        site.builder.constant(f"{node.name}/bias", operands.bias(node, bias, values.shape[0], scales)),
+    )
+    result = site.result(ops.Linear(), inputs)
+    return site.reshape(result, site.shape, site.output.quant)
+
+
+CONVERTERS = {"Gemm": _gemm, "MatMul": _matmul}

@@ -1,0 +1,31 @@
+"""The kernel catalogue and the selection of kernels and weight encodings."""
+
+from tinyformer.sparse_engine.kernels.calls import (
+    Argument,
+    CCall,
+    IntegerArgument,
+    KernelCall,
+    Params,
+    ScratchArgument,
+    TensorArgument,
+    WeightsArgument,
+)
+from tinyformer.sparse_engine.kernels.catalogue import CATALOGUE, Kernel
+from tinyformer.sparse_engine.kernels.selection import Objective, Predict, SoftmaxVariant, select
+
+__all__ = [
+    "CATALOGUE",
+    "Argument",
+    "CCall",
+    "IntegerArgument",
+    "Kernel",
+    "KernelCall",
+    "Objective",
+    "Params",
+    "Predict",
+    "ScratchArgument",
+    "SoftmaxVariant",
+    "TensorArgument",
+    "WeightsArgument",
+    "select",
+]

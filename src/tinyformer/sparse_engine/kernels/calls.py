@@ -1,0 +1,96 @@
+"""Kernel calls: what the generated C does for one node, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinyformer.sparse_engine.coding import Option
+from tinyformer.sparse_engine.ir import Node
+
+ParamValue = int | tuple[int, ...]
+Params = tuple[tuple[str, ParamValue], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorArgument:
+    """A pointer to a tensor of the graph: an activation, or the plain array of a constant."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsArgument:
+    """A pointer to a node's encoded weights: the dense array, or a ``se_block_weights``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScratchArgument:
+    """A pointer to the node's scratch, null when it needs none."""
+
+
+@dataclass(frozen=True, slots=True)
+class IntegerArgument:
+    """An int32_t passed by value."""
+
+    value: int
+
+
+Argument = TensorArgument | WeightsArgument | ScratchArgument | IntegerArgument
+
+
+@dataclass(frozen=True, slots=True)
+class CCall:
+    """One call of a function of ``runtime/se_kernels.h``.
+
+    ``params`` are the fields of the constant struct ``params_type``, which is the first argument; ``arguments`` are
+    the others, in order. Functions without a struct have ``params_type`` None.
+    """
+
+    symbol: str
+    arguments: tuple[Argument, ...]
+    params_type: str | None = None
+    params: Params = ()
+
+    def param(self, name: str) -> int:
+        """Return the value of one scalar parameter."""
+        for field, value in self.params:
+            if field == name and isinstance(value, int):
+                return value
+        raise KeyError(f"{self.symbol} has no scalar parameter '{name}'")
+
+
+@dataclass(frozen=True, slots=True)
+class KernelCall:
+    """How one node is computed: C calls in order, with one scratch buffer among them.
+
+    ``encoding`` is the chosen weight encoding, None for nodes without weights; ``why`` says in words why it was
+    chosen.
+    """
+
+    node: Node
+    calls: tuple[CCall, ...]
+    encoding: Option | None = None
+    scratch_bytes: int = 0
+    why: str = ""
+
+    @property
+    def encoding_name(self) -> str:
+        """The encoding in short, such as ``dense`` or ``block_rle/4``; empty for nodes without weights."""
+        if self.encoding is None:
+            return ""
+        return self.encoding.encoding + (f"/{self.encoding.block}" if self.encoding.block > 1 else "")
+
+    @property
+    def symbol(self) -> str:
+        """The C function that does the node's work: the last one called."""
+        return self.calls[-1].symbol
+
+    @property
+    def params_type(self) -> str | None:
+        """The parameter struct of that function."""
+        return self.calls[-1].params_type
+
+    @property
+    def params(self) -> Params:
+        """The parameters of that function."""
+        return self.calls[-1].params

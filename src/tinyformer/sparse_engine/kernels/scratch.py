@@ -1,0 +1,111 @@
+"""Scratch bytes of every kernel that needs some: the twins of the ``se_..._scratch_bytes`` functions in C.
+
+Each function takes the fields of the kernel's parameter struct by their names in ``runtime/se_kernels.h``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+Params = Mapping[str, int]
+
+PIXELS = 4  # SE_PIXELS: outputs for which a weight is decoded once
+QUAD_BYTES = 8  # four values as int16
+
+
+def _pixels(outputs: int) -> int:
+    return PIXELS if outputs >= PIXELS else 1
+
+
+def _strip_bytes(depth: int, outputs: int, block: int) -> int:
+    """Bytes of int16 for the inputs of the outputs that are computed together, padded to whole blocks."""
+    return -(-depth // block) * block * 2 * _pixels(outputs)
+
+
+def _convolution(p: Params, channels: int, block: int) -> int:
+    depth = p["kernel_height"] * p["kernel_width"] * channels
+    return _strip_bytes(depth, p["output_height"] * p["output_width"], block) + depth
+
+
+def conv2d(p: Params) -> int:
+    """Return the bytes of ``se_conv2d_s8``: a strip, and the window it is widened from."""
+    return _convolution(p, p["input_channels"] // p["groups"], 4)
+
+
+def conv2d_block2(p: Params) -> int:
+    """Return the bytes of ``se_conv2d_block2_s8``: the channels of each kernel position padded to blocks of 2."""
+    return _convolution(p, -(-p["input_channels"] // 2) * 2, 2)
+
+
+def conv2d_block4(p: Params) -> int:
+    """Return the bytes of ``se_conv2d_block4_s8``: the channels of each kernel position padded to blocks of 4."""
+    return _convolution(p, -(-p["input_channels"] // 4) * 4, 4)
+
+
+def _span(p: Params, axis: str, outputs: str) -> int:
+    """Input positions under all outputs of an axis."""
+    stride, dilation = p[f"stride_{axis}"], p[f"dilation_{axis}"]
+    kernel = p["kernel_height" if axis == "y" else "kernel_width"]
+    return (p[outputs] - 1) * stride + (kernel - 1) * dilation + 1
+
+
+def depthwise_conv2d(p: Params) -> int:
+    """Return the bytes of ``se_depthwise_conv2d_s8``: the weights and the input rows of four channels."""
+    return (p["kernel_width"] + _span(p, "x", "output_width")) * p["kernel_height"] * QUAD_BYTES
+
+
+def depthwise_conv2d_block3(p: Params) -> int:
+    """Return the bytes of ``se_depthwise_conv2d_block3_s8``: one channel's plane and decoded blocks."""
+    in_row = -(-p["kernel_width"] // 3)
+    beyond = (in_row * 3 - p["kernel_width"]) * p["dilation_x"]
+    elements = _span(p, "y", "output_height") * _span(p, "x", "output_width") + beyond
+    return p["kernel_height"] * in_row * (4 + 8) + elements * 2
+
+
+def linear(p: Params) -> int:
+    """Return the bytes of ``se_linear_s8`` and ``se_linear_block4_s8``: a strip of quads."""
+    return _strip_bytes(p["input_features"], p["rows"], 4)
+
+
+def linear_block2(p: Params) -> int:
+    """Return the bytes of ``se_linear_block2_s8``: a strip of pairs."""
+    return _strip_bytes(p["input_features"], p["rows"], 2)
+
+
+def matmul(p: Params) -> int:
+    """Return the bytes of ``se_matmul_s8``: a strip of columns of b."""
+    return _strip_bytes(p["depth"], p["columns"], 4)
+
+
+def softmax(p: Params) -> int:  # noqa: ARG001 - one signature for every kernel
+    """Return the bytes of ``se_softmax_s8``: the table of 256 exponentials."""
+    return 256 * 4
+
+
+def softmax_lazy(p: Params) -> int:  # noqa: ARG001
+    """Return the bytes of ``se_softmax_lazy_s8``: the table and a bitmap of 256 bits."""
+    return 256 * 4 + 32
+
+
+def layer_norm(p: Params) -> int:  # noqa: ARG001
+    """Return 0."""
+    return 0
+
+
+SCRATCH_BYTES: Mapping[str, Callable[[Params], int]] = MappingProxyType(
+    {
+        "se_conv2d_s8": conv2d,
+        "se_conv2d_block2_s8": conv2d_block2,
+        "se_conv2d_block4_s8": conv2d_block4,
+        "se_depthwise_conv2d_s8": depthwise_conv2d,
+        "se_depthwise_conv2d_block3_s8": depthwise_conv2d_block3,
+        "se_linear_s8": linear,
+        "se_linear_block2_s8": linear_block2,
+        "se_linear_block4_s8": linear,
+        "se_matmul_s8": matmul,
+        "se_softmax_s8": softmax,
+        "se_softmax_lazy_s8": softmax_lazy,
+        "se_layer_norm_s8": layer_norm,
+    }
+)

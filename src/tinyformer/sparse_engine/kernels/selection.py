@@ -1,0 +1,109 @@
+"""Selection: which kernel and which weight encoding compute each node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal, get_args
+
+from tinyformer.boards import Board
+from tinyformer.errors import ConfigError, UnsupportedModelError
+from tinyformer.sparse_engine import ops
+from tinyformer.sparse_engine.coding import Option
+from tinyformer.sparse_engine.ir import Graph, Node
+from tinyformer.sparse_engine.kernels import catalogue
+from tinyformer.sparse_engine.kernels.calls import CCall, KernelCall
+from tinyformer.sparse_engine.kernels.scratch import SCRATCH_BYTES
+
+Objective = Literal["size", "speed", "balanced"]
+SoftmaxVariant = Literal["table", "lazy"]
+Predict = Callable[[KernelCall], float]
+
+
+def select(
+    graph: Graph,
+    options: Mapping[str, Sequence[Option]],
+    board: Board,  # noqa: ARG001 - part of the interface; today's kernels run on every core
+    objective: Objective = "size",
+    *,
+    predict: Predict | None = None,
+    softmax: SoftmaxVariant = "table",
+    scratch_limit_bytes: int | None = None,
+) -> tuple[KernelCall, ...]:
+    """Choose kernel and encoding for every node.
+
+    Args:
+        graph: a lowered graph.
+        options: the encodings of each node with weights (``coding.options``).
+        board: the target.
+        objective: "size" takes the fewest weight bytes, "speed" the fewest predicted instructions, "balanced" the
+            smallest product of both. The dense form wins a tie.
+        predict: predicted instructions of a call on the board; needed for "speed" and "balanced".
+        softmax: the kernel for every Softmax.
+        scratch_limit_bytes: prefer encodings whose kernel needs no more scratch than this; where none does, the one
+            that needs least is taken.
+
+    Returns:
+        One call per node in graph order; Reshape gives none.
+
+    Raises:
+        ConfigError: an objective or softmax variant that does not exist, or one that lacks ``predict``.
+        UnsupportedModelError: a node that no kernel computes.
+    """
+    if objective not in get_args(Objective):
+        raise ConfigError(f"objective '{objective}': allowed are {', '.join(get_args(Objective))}")
+    if softmax not in get_args(SoftmaxVariant):
+        raise ConfigError(f"softmax '{softmax}': allowed are {', '.join(get_args(SoftmaxVariant))}")
+    if predict is None and objective != "size":
+        raise ConfigError(f"objective '{objective}' needs a cost table: pass predict=cost.predictor(...)")
+    chosen = []
+    for node in graph.nodes:
+        if isinstance(node.op, ops.Reshape):
+            continue
+        found = _calls(graph, node, options.get(node.name), softmax)
+        chosen.append(_choose(_within(found, scratch_limit_bytes), objective, predict))
+    return tuple(chosen)
+
+
+def _calls(graph: Graph, node: Node, options: Sequence[Option] | None, softmax: str) -> list[KernelCall]:
+    """Return one call per encoding that a kernel can read."""
+    found = []
+    for option in options or (None,):
+        encoding = None if option is None else (option.encoding, option.block)
+        kernel = catalogue.find(graph, node, encoding, softmax)
+        if kernel is None:
+            continue
+        calls = kernel.build(graph, node, kernel.symbol)
+        scratch = max((_scratch_bytes(call) for call in calls), default=0)
+        found.append(KernelCall(node, calls, option, scratch))
+    if not found:
+        raise UnsupportedModelError(f"node {node.name} ({node.op.kind}): no kernel reads its weights in any encoding")
+    return found
+
+
+def _scratch_bytes(call: CCall) -> int:
+    rule = SCRATCH_BYTES.get(call.symbol)
+    return 0 if rule is None else rule({name: value for name, value in call.params if isinstance(value, int)})
+
+
+def _within(found: list[KernelCall], limit_bytes: int | None) -> list[KernelCall]:
+    if limit_bytes is None:
+        return found
+    least = min(call.scratch_bytes for call in found)
+    return [call for call in found if call.scratch_bytes <= max(limit_bytes, least)]
+
+
+def _choose(found: list[KernelCall], objective: Objective, predict: Predict | None) -> KernelCall:
+    """Return the best call, with the reason; ``found`` starts with the dense form if there is one."""
+    if found[0].encoding is None:
+        return replace(found[0], why="the only kernel")
+    sizes: list[float] = [0 if call.encoding is None else call.encoding.nbytes for call in found]
+    speeds = [1.0 if predict is None else predict(call) for call in found]
+    products = [size * speed for size, speed in zip(sizes, speeds, strict=True)]
+    figures = {"size": sizes, "speed": speeds, "balanced": products}[objective]
+    best = min(range(len(found)), key=lambda index: figures[index])
+    alternatives = ", ".join(
+        f"{call.encoding_name} {size} B" + ("" if predict is None else f" {round(speed)} instructions")
+        for call, size, speed in zip(found, sizes, speeds, strict=True)
+    )
+    return replace(found[best], why=f"{objective}: best of {alternatives}")

@@ -1,0 +1,76 @@
+"""Memory planning: graph and kernel calls -> an offset in one arena for every tensor and scratch buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from tinyformer.boards import Board
+from tinyformer.errors import DoesNotFitError
+from tinyformer.sparse_engine.ir import Graph
+from tinyformer.sparse_engine.memory import greedy, head_tail
+from tinyformer.sparse_engine.memory.liveness import Buffer, Call, aliases, live_bytes, liveness
+from tinyformer.sparse_engine.memory.placement import ALIGNMENT, MemoryPlan, Placement, PlanError, end_of
+from tinyformer.sparse_engine.memory.verifier import verify
+
+__all__ = [
+    "ALIGNMENT",
+    "PLANNERS",
+    "Buffer",
+    "Call",
+    "MemoryPlan",
+    "Placement",
+    "PlanError",
+    "aliases",
+    "liveness",
+    "plan",
+    "plan_with",
+    "verify",
+]
+
+Planner = Callable[[Graph, Sequence[Call]], tuple[Placement, ...]]
+
+PLANNERS: Mapping[str, Planner] = MappingProxyType({"head_tail": head_tail.place, "greedy": greedy.place})
+"""The planners by name, the preferred one first."""
+
+
+def plan(graph: Graph, calls: Sequence[Call], board: Board | None = None) -> MemoryPlan:
+    """Plan the arena with every planner and return the smallest plan, verified.
+
+    Args:
+        graph: shapes and nodes; constants need no data.
+        calls: one for each node except Reshape, in execution order.
+        board: where the arena, the caller's input and output, and the stack must fit; without it there is no limit.
+
+    Raises:
+        PlanError: calls and graph do not belong together.
+        DoesNotFitError: names what is needed, what the board has, and the step that needs most.
+
+    Reference: paper Sec. III-D (head-tail alternation).
+    """
+    best = min((plan_with(name, graph, calls) for name in PLANNERS), key=lambda p: p.arena_bytes)
+    verify(graph, calls, best)
+    if board is not None:
+        _require_fit(graph, calls, best, board)
+    return best
+
+
+def plan_with(planner: str, graph: Graph, calls: Sequence[Call]) -> MemoryPlan:
+    """Plan the arena with one planner of ``PLANNERS``; arguments and errors are those of ``plan``."""
+    placements = PLANNERS[planner](graph, calls)
+    bound = max(live_bytes(liveness(graph, calls)).values(), default=0)
+    return MemoryPlan(planner, end_of(placements), bound, placements, aliases(graph))
+
+
+def _require_fit(graph: Graph, calls: Sequence[Call], best: MemoryPlan, board: Board) -> None:
+    borders = graph.tensors[graph.input].nbytes + graph.tensors[graph.output].nbytes
+    needed = best.arena_bytes + borders + board.stack_bytes
+    if needed <= board.ram.size_bytes:
+        return
+    live = live_bytes(liveness(graph, calls))
+    peak = max(live, key=lambda step: live[step], default=0)
+    where = f", most of it at step {peak} ({calls[peak].node.name})" if live else ""
+    raise DoesNotFitError(
+        f"graph {graph.name} needs {needed} bytes of RAM (arena {best.arena_bytes}, input and output {borders}, stack "
+        f"{board.stack_bytes}){where}; {board.name} has {board.ram.size_bytes}: use a smaller model or input"
+    )

@@ -1,0 +1,83 @@
+"""Head-tail alternation, the paper's strategy (Sec. III-D): outputs go to the end of the arena opposite their input.
+
+Take a chain first. The first tensor lies at the head of the arena, the next at its tail, the third at the head again,
+where the first has died, and so on: at every step input and output lie at opposite ends, the arena need only be as
+large as the largest such pair, and nothing ever moves.
+
+In general each buffer gets an end, and a distance from that end:
+
+1. The end is opposite the one where the node's inputs lie. If they lie at both ends or outside the arena, and for
+   scratch, it is the end at which the buffer reaches less far inwards.
+2. A tensor that lives longer than its neighbours keeps its place; later ones go inside it: the distance is the smallest
+   at which the buffer meets none that lives at the same end at the same time. So a gap left by a dead buffer is used
+   again if it is large enough.
+3. When all have their place, the arena is as large as the sum of both ends' reaches at the worst step. Buffers that
+   live at the same time at opposite ends therefore never meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tinyformer.sparse_engine.ir import Graph
+from tinyformer.sparse_engine.memory.fit import lowest_gap
+from tinyformer.sparse_engine.memory.liveness import Buffer, Call, aliases, liveness
+from tinyformer.sparse_engine.memory.placement import Placement, aligned
+
+
+@dataclass
+class _End:
+    """One end of the arena: its buffers with their distances from it."""
+
+    buffers: list[tuple[Buffer, int]] = field(default_factory=list)
+
+    def distance(self, buffer: Buffer) -> int:
+        """Return the smallest distance at which the buffer meets no other."""
+        return lowest_gap(buffer.nbytes, [(d, b.nbytes) for b, d in self.buffers if b.meets(buffer)])
+
+    def reach(self, buffer: Buffer) -> int:
+        """Return how far inwards the buffer would lie."""
+        return self.distance(buffer) + aligned(buffer.nbytes)
+
+    def reach_at(self, step: int) -> int:
+        """Return how far inwards the buffers that live at a step lie."""
+        return max((d + aligned(b.nbytes) for b, d in self.buffers if b.first <= step <= b.last), default=0)
+
+
+def place(graph: Graph, calls: Sequence[Call]) -> tuple[Placement, ...]:
+    """Place every buffer of a graph by head-tail alternation.
+
+    Args:
+        graph: see ``liveness``.
+        calls: see ``liveness``.
+
+    Raises:
+        PlanError: see ``liveness``.
+
+    Reference: paper Sec. III-D.
+    """
+    head, tail = _End(), _End()
+    shared = aliases(graph)
+    end_of: dict[str, _End] = {}
+    for buffer in liveness(graph, calls):
+        end = _shallower(head, tail, buffer)
+        if buffer.kind == "tensor":
+            inputs = (shared.get(name, name) for name in calls[buffer.first].node.inputs)
+            taken = [end_of[name] for name in inputs if name in end_of]
+            if taken and all(other is taken[0] for other in taken):
+                end = tail if taken[0] is head else head
+            end_of[buffer.name] = end
+        end.buffers.append((buffer, end.distance(buffer)))
+    arena_bytes = max((head.reach_at(step) + tail.reach_at(step) for step in range(len(calls))), default=0)
+    at_head = [_placement(buffer, distance) for buffer, distance in head.buffers]
+    at_tail = [_placement(b, arena_bytes - distance - aligned(b.nbytes)) for b, distance in tail.buffers]
+    return tuple(sorted(at_head + at_tail, key=lambda p: (p.first, p.kind == "scratch")))
+
+
+def _shallower(head: _End, tail: _End, buffer: Buffer) -> _End:
+    return head if head.reach(buffer) <= tail.reach(buffer) else tail
+
+
+def _placement(buffer: Buffer, offset: int) -> Placement:
+    return Placement(buffer.name, buffer.kind, offset, buffer.nbytes, buffer.first, buffer.last)

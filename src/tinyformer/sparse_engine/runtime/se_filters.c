@@ -1,0 +1,122 @@
+#include "se_filters.h"
+#include "se_output.h"
+
+/* The functions below are inlined twice, for SE_PIXELS pixels and for one: `pixels` is a constant in each copy. */
+
+SE_ALWAYS_INLINE void start(int32_t pixels, int32_t bias, int32_t *accumulators)
+{
+    SE_UNROLL
+    for (int32_t pixel = 0; pixel < pixels; pixel++) {
+        accumulators[pixel] = bias;
+    }
+}
+
+SE_ALWAYS_INLINE void finish(const se_output *o, int32_t output_stride, int32_t pixels, const int32_t *accumulators,
+                             int32_t multiplier, int8_t *output)
+{
+    if (pixels == 1) {
+        *output = se_output_one(o, accumulators[0], multiplier);
+        return;
+    }
+    const uint32_t results = se_output_four_alike(o, accumulators, multiplier);
+    SE_UNROLL
+    for (int32_t pixel = 0; pixel < SE_PIXELS; pixel++) {
+        *output = (int8_t)se_lane(results, pixel);
+        output += output_stride;
+    }
+}
+
+SE_ALWAYS_INLINE void dense(const se_filters *f, const se_quad *strip, int32_t pixels, const int8_t *weights,
+                            const int32_t *bias, const int32_t *multipliers, int8_t *output)
+{
+    const int32_t depth = f->depth, tail = depth & 3;
+    const int32_t filters = f->filters, output_stride = f->output_stride;
+    const se_output o = se_output_of(f->left_shift, f->output_zero_point, f->low, f->high);
+    for (int32_t filter = 0; filter < filters; filter++) {
+        const se_quad *x = strip;
+        int32_t accumulators[SE_PIXELS];
+        start(pixels, bias[filter], accumulators);
+        for (int32_t quads = depth >> 2; quads != 0; quads--) {
+            const se_quad w = se_quad_load(weights);
+            weights += 4;
+            x = se_quad_step(x, pixels, w, accumulators);
+        }
+        if (tail != 0) {
+            se_quad_step(x, pixels, se_quad_load_partial(weights, tail), accumulators);
+            weights += tail;
+        }
+        finish(&o, output_stride, pixels, accumulators, multipliers[filter], output + filter);
+    }
+}
+
+SE_ALWAYS_INLINE void block2(const se_filters *f, const se_pair *strip, int32_t pixels, const se_block_weights *weights,
+                             const int32_t *bias, const int32_t *multipliers, int8_t *output)
+{
+    const uint8_t *distances = weights->distances;
+    const int8_t *values = weights->values;
+    const uint16_t *counts = weights->counts;
+    const int32_t filters = f->filters, output_stride = f->output_stride;
+    const se_output o = se_output_of(f->left_shift, f->output_zero_point, f->low, f->high);
+    for (int32_t filter = 0; filter < filters; filter++) {
+        const se_pair *x = strip;
+        int32_t accumulators[SE_PIXELS];
+        start(pixels, bias[filter], accumulators);
+        for (int32_t blocks = counts[filter]; blocks != 0; blocks--) {
+            const se_pair w = se_pair_load(values);
+            values += 2;
+            x = se_pair_step(x + *distances++ * pixels, pixels, w, accumulators);
+        }
+        finish(&o, output_stride, pixels, accumulators, multipliers[filter], output + filter);
+    }
+}
+
+SE_ALWAYS_INLINE void block4(const se_filters *f, const se_quad *strip, int32_t pixels, const se_block_weights *weights,
+                             const int32_t *bias, const int32_t *multipliers, int8_t *output)
+{
+    const uint8_t *distances = weights->distances;
+    const int8_t *values = weights->values;
+    const uint16_t *counts = weights->counts;
+    const int32_t filters = f->filters, output_stride = f->output_stride;
+    const se_output o = se_output_of(f->left_shift, f->output_zero_point, f->low, f->high);
+    for (int32_t filter = 0; filter < filters; filter++) {
+        const se_quad *x = strip;
+        int32_t accumulators[SE_PIXELS];
+        start(pixels, bias[filter], accumulators);
+        for (int32_t blocks = counts[filter]; blocks != 0; blocks--) {
+            const se_quad w = se_quad_load(values);
+            values += 4;
+            x = se_quad_step(x + *distances++ * pixels, pixels, w, accumulators);
+        }
+        finish(&o, output_stride, pixels, accumulators, multipliers[filter], output + filter);
+    }
+}
+
+void se_filters_dense(const se_filters *f, const se_quad *strip, int32_t pixels, const int8_t *weights,
+                      const int32_t *bias, const int32_t *multipliers, int8_t *output)
+{
+    if (pixels == SE_PIXELS) {
+        dense(f, strip, SE_PIXELS, weights, bias, multipliers, output);
+    } else {
+        dense(f, strip, 1, weights, bias, multipliers, output);
+    }
+}
+
+void se_filters_block2(const se_filters *f, const se_pair *strip, int32_t pixels, const se_block_weights *weights,
+                       const int32_t *bias, const int32_t *multipliers, int8_t *output)
+{
+    if (pixels == SE_PIXELS) {
+        block2(f, strip, SE_PIXELS, weights, bias, multipliers, output);
+    } else {
+        block2(f, strip, 1, weights, bias, multipliers, output);
+    }
+}
+
+void se_filters_block4(const se_filters *f, const se_quad *strip, int32_t pixels, const se_block_weights *weights,
+                       const int32_t *bias, const int32_t *multipliers, int8_t *output)
+{
+    if (pixels == SE_PIXELS) {
+        block4(f, strip, SE_PIXELS, weights, bias, multipliers, output);
+    } else {
+        block4(f, strip, 1, weights, bias, multipliers, output);
+    }
+}

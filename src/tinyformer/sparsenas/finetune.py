@@ -1,0 +1,76 @@
+"""Stage two: prune and fine-tune the winner of the search at length (paper Sec. III-C1)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TypeVar
+
+from tinyformer.search_space import (
+    Path,
+    SparsityConfig,
+    SupernetConfig,
+    path_to_dict,
+    sparsity_to_dict,
+)
+from tinyformer.sparsenas.actions import PruningRun, SparsenasActions
+from tinyformer.sparsenas.settings import FinetuneSettings
+from tinyformer.study import Arrays, Json, find_arrays, save_arrays
+
+__all__ = ["FinetuneResult", "FinetuneSettings", "finetune"]
+
+M = TypeVar("M")
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneResult:
+    """The fine-tuned model: its sparse weights as a safetensors file, and accuracies on the validation split."""
+
+    weights: pathlib.Path
+    accuracies: Mapping[str, float]
+
+
+def finetune(
+    supernet: SupernetConfig,
+    path: Path,
+    sparsity: SparsityConfig,
+    weights: Arrays,
+    actions: SparsenasActions[M],
+    settings: FinetuneSettings,
+    *,
+    directory: pathlib.Path,
+) -> FinetuneResult:
+    """Prune a trained model to its sparsity configuration and fine-tune it.
+
+    Writes ``finetuned.safetensors`` into ``directory`` and, while it runs, a checkpoint from which an interrupted call
+    with the same arguments goes on. What a finished call wrote is not trained again.
+
+    Args:
+        supernet: the supernet that the path runs through.
+        path: the winner of the search.
+        sparsity: its sparsity configuration.
+        weights: its dense trained weights.
+        actions: what to do to networks.
+        settings: epochs and seed.
+        directory: where weights are kept.
+
+    Reference: paper Sec. III-C1, "second stage".
+    """
+    description: dict[str, Json] = {
+        "path": path_to_dict(supernet, path),
+        "sparsity": sparsity_to_dict(supernet, sparsity),
+        "settings": asdict(settings),
+    }
+    digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:8]
+    file, checkpoint = directory / "finetuned.safetensors", directory / f"finetuning-{digest}.safetensors"
+    found = find_arrays(file, description)
+    model = actions.restore(supernet, path, weights if found is None else found)
+    if found is None:
+        actions.prune(model, sparsity, PruningRun(settings.ramp_epochs, settings.epochs, settings.seed, checkpoint))
+        save_arrays(file, actions.weights(model), description)
+        checkpoint.unlink(missing_ok=True)
+    accuracies = {"pruned": actions.accuracy(model), "int8": actions.int8_accuracy(model)}
+    return FinetuneResult(file, accuracies)

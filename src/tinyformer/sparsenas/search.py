@@ -1,0 +1,239 @@
+"""Single-path search: which path and sparsity configuration make the best model that fits (paper Algorithm 3)."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Generic, TypeVar
+
+from tinyformer.errors import DoesNotFitError, TrainingError
+from tinyformer.resources import Limits, ResourceEval, Resources
+from tinyformer.search_space import (
+    Path,
+    SearchSpace,
+    SparsityConfig,
+    SupernetConfig,
+    path_from_dict,
+    path_parameters,
+    sparsity_from_dict,
+    sparsity_parameters,
+    supernet_to_dict,
+)
+from tinyformer.sparsenas.actions import PruningRun, SparsenasActions
+from tinyformer.sparsenas.settings import SparsenasSettings
+from tinyformer.study import (
+    Arrays,
+    Executor,
+    InProcessExecutor,
+    Json,
+    Observe,
+    OpenTrial,
+    Outcome,
+    Skip,
+    Storage,
+    Study,
+    Tally,
+    Trial,
+    conduct,
+    save_arrays,
+)
+
+__all__ = ["SparsenasResult", "SparsenasSettings", "search"]
+
+M = TypeVar("M")
+
+
+@dataclass(frozen=True, slots=True)
+class SparsenasResult:
+    """The best sparse single-path model.
+
+    ``accuracies`` are those on the validation split after training ("float"), pruning ("pruned") and quantisation
+    ("int8"). ``trained_weights`` and ``weights`` are safetensors files of the model before and after pruning.
+    """
+
+    supernet: SupernetConfig
+    path: Path
+    sparsity: SparsityConfig
+    index: int
+    accuracies: Mapping[str, float]
+    trained_weights: pathlib.Path
+    weights: pathlib.Path
+    candidates: Tally
+
+
+def search(
+    space: SearchSpace,
+    supernet: SupernetConfig,
+    weights: Arrays,
+    limits: Limits,
+    evaluate: ResourceEval,
+    actions: SparsenasActions[M],
+    settings: SparsenasSettings,
+    *,
+    storage: Storage,
+    directory: pathlib.Path,
+    executor: Executor | None = None,
+    observe: Observe | None = None,
+    name: str = "sparsenas",
+) -> SparsenasResult:
+    """Return the sparse single-path model of a supernet with the best int8 accuracy within the limits.
+
+    The search resumes what ``storage`` holds under ``name``. The best model's weights stay in ``directory`` as
+    ``candidate-<i>-trained.safetensors`` and ``candidate-<i>-pruned.safetensors``.
+
+    Args:
+        space: gives the sparsities and block sizes to choose from.
+        supernet: the supernet that Algorithm 2 found.
+        weights: its trained weights.
+        limits: what a model may take.
+        evaluate: the board's ResourceEval.
+        actions: what to do to networks.
+        settings: counts, epochs, sampler, seed.
+        storage: where trials are kept.
+        directory: where weights are kept.
+        executor: where candidates are trained; this process by default.
+        observe: is shown each trial that ends.
+        name: the study's name.
+
+    Raises:
+        DoesNotFitError: no candidate fits; names the limit that fails most.
+        ConfigError: the stored search was made with other settings.
+
+    Reference: paper Algorithm 3 and Sec. III-C1.
+    """
+    return _Search(space, supernet, limits, evaluate, settings, storage, directory, name).run(
+        _Evaluate(actions, settings, supernet, weights), executor or InProcessExecutor(), observe
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    path: Path
+    sparsity: SparsityConfig
+    resources: Resources
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Evaluated:
+    accuracies: Mapping[str, float]
+    trained: Arrays
+    pruned: Arrays
+
+
+@dataclass(frozen=True)
+class _Evaluate(Generic[M]):
+    """Train, prune and measure a candidate, wherever the executor runs it; None when its training diverges."""
+
+    actions: SparsenasActions[M]
+    settings: SparsenasSettings
+    supernet: SupernetConfig
+    weights: Arrays
+
+    def __call__(self, job: _Candidate) -> _Evaluated | None:
+        actions, settings = self.actions, self.settings
+        try:
+            model = actions.inherit(self.supernet, job.path, self.weights)
+            actions.train(model, settings.epochs, job.seed)
+            trained, accuracy = actions.weights(model), actions.accuracy(model)
+            actions.prune(model, job.sparsity, PruningRun(settings.ramp_epochs, settings.prune_epochs, job.seed))
+            accuracies = {"float": accuracy, "pruned": actions.accuracy(model), "int8": actions.int8_accuracy(model)}
+            return _Evaluated(accuracies, trained, actions.weights(model))
+        except TrainingError:
+            return None
+
+
+@dataclass(frozen=True)
+class _Search:
+    space: SearchSpace
+    supernet: SupernetConfig
+    limits: Limits
+    evaluate: ResourceEval
+    settings: SparsenasSettings
+    storage: Storage
+    directory: pathlib.Path
+    name: str
+
+    def run(self, train: _Evaluate[M], executor: Executor, observe: Observe | None) -> SparsenasResult:
+        with self._study() as study:
+
+            def keep_the_best(study_name: str, trial: Trial) -> None:
+                self._remove_all_but_the_best(study)
+                if observe is not None:
+                    observe(study_name, trial)
+
+            conduct(
+                study,
+                self.settings.candidates,
+                prepare=self._prepare,
+                evaluate=train,
+                conclude=self._conclude,
+                executor=executor,
+                observe=keep_the_best,
+            )
+            return self._result(study.trials(), study.best())
+
+    def _study(self) -> Study:
+        fixed = asdict(self.settings)
+        for key in ("candidates", "sampler", "seed"):  # more candidates extend a search; the study knows the others
+            del fixed[key]
+        identity = {
+            "supernet": supernet_to_dict(self.space, self.supernet),
+            "space": asdict(self.space),
+            "limits": asdict(self.limits),
+            **fixed,
+        }
+        return Study(self.storage, self.name, sampler=self.settings.sampler, seed=self.settings.seed, settings=identity)
+
+    def _weights_files(self, index: int) -> tuple[pathlib.Path, pathlib.Path]:
+        stem = f"candidate-{index:04d}"
+        return self.directory / f"{stem}-trained.safetensors", self.directory / f"{stem}-pruned.safetensors"
+
+    def _prepare(self, trial: OpenTrial) -> _Candidate | Skip:
+        parameters = (*path_parameters(self.supernet), *sparsity_parameters(self.space, self.supernet))
+        chosen = {p.name: trial.choose(p.name, p.choices) for p in parameters}
+        path = path_from_dict(self.supernet, chosen)
+        sparsity = sparsity_from_dict(self.space, self.supernet, chosen)
+        resources = self.evaluate(self.supernet, path, sparsity)
+        broken = self.limits.exceeded(resources)
+        if broken:
+            return Skip(f"over {' and '.join(broken)}", resources.metrics())
+        return _Candidate(path, sparsity, resources, int(trial.generator().integers(2**31)))
+
+    def _conclude(self, trial: OpenTrial, job: _Candidate, result: _Evaluated | None) -> Outcome | Skip:
+        if result is None:
+            return Skip("training diverged", job.resources.metrics())
+        description: dict[str, Json] = {"index": trial.index, "seed": job.seed, "path": job.path.choices}
+        trained, pruned = self._weights_files(trial.index)
+        save_arrays(trained, result.trained, description)
+        save_arrays(pruned, result.pruned, description)
+        accuracies = {f"accuracy_{stage}": value for stage, value in result.accuracies.items()}
+        return Outcome(result.accuracies["int8"], {**job.resources.metrics(), **accuracies})
+
+    def _remove_all_but_the_best(self, study: Study) -> None:
+        best = study.best()
+        for trial in study.trials():
+            if trial.ended and best is not None and trial.index != best.index:
+                for file in self._weights_files(trial.index):
+                    file.unlink(missing_ok=True)
+
+    def _result(self, trials: Sequence[Trial], best: Trial | None) -> SparsenasResult:
+        candidates = Tally.of(trials)
+        if best is None:
+            reason, count = next(iter(candidates.skipped.items()))
+            raise DoesNotFitError(
+                f"sparse search: none of {candidates.seen} candidates is usable within {self.limits.to_text()}; most "
+                f"often: {reason} ({count} candidates): search more candidates, use a smaller space or raise the limit"
+            )
+        trained, pruned = self._weights_files(best.index)
+        return SparsenasResult(
+            supernet=self.supernet,
+            path=path_from_dict(self.supernet, best.params),
+            sparsity=sparsity_from_dict(self.space, self.supernet, best.params),
+            index=best.index,
+            accuracies={stage: best.metrics[f"accuracy_{stage}"] for stage in ("float", "pruned", "int8")},
+            trained_weights=trained,
+            weights=pruned,
+            candidates=candidates,
+        )

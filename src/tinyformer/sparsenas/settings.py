@@ -1,0 +1,65 @@
+"""How SparseNAS samples and trains, in the search and in stage two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinyformer.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class SparsenasSettings:
+    """How Algorithm 3 samples and trains.
+
+    ``candidates`` is the paper's T_sin, for which it gives no value. A candidate trains for ``epochs`` (10 in the
+    paper), then for ``prune_epochs`` while AGP raises its sparsity during the first ``ramp_epochs``. ``batch_size``
+    and ``learning_rate`` (its peak) are the paper's. The int8 model is measured on up to ``int8_samples`` images of
+    the validation split. ``sampler`` chooses paths and sparsity configurations.
+
+    Raises:
+        ConfigError: a count is out of range.
+    """
+
+    candidates: int = 50
+    epochs: int = 10
+    prune_epochs: int = 10
+    ramp_epochs: int = 7
+    batch_size: int = 128
+    learning_rate: float = 55e-5
+    int8_samples: int = 1000
+    sampler: str = "random"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("candidates", "epochs", "prune_epochs", "ramp_epochs", "batch_size", "int8_samples"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"sparsenas: {name} = {getattr(self, name)}; allowed: 1 or more")
+        if self.ramp_epochs > self.prune_epochs:
+            raise ConfigError(
+                f"sparsenas: ramp_epochs = {self.ramp_epochs}; allowed: up to prune_epochs ({self.prune_epochs})"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneSettings:
+    """How stage two trains: the paper's 300 epochs, of which AGP raises the sparsity during ``ramp_epochs``.
+
+    The int8 model is measured on up to ``int8_samples`` images of the validation split.
+
+    Raises:
+        ConfigError: a count is out of range.
+    """
+
+    epochs: int = 300
+    ramp_epochs: int = 100
+    batch_size: int = 128
+    learning_rate: float = 55e-5
+    int8_samples: int = 5000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.ramp_epochs <= self.epochs:
+            raise ConfigError(f"finetune: ramp_epochs = {self.ramp_epochs}; allowed: 1 to epochs ({self.epochs})")
+        for name in ("batch_size", "int8_samples"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"finetune: {name} = {getattr(self, name)}; allowed: 1 or more")

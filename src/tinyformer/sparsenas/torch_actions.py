@@ -1,0 +1,115 @@
+"""SparseNAS with PyTorch, and onnxruntime for the int8 accuracy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tinyformer import quantization
+from tinyformer.data import Dataset
+from tinyformer.pruning import GradualPruning
+from tinyformer.search_space import Path, SparsityConfig, SupernetConfig, layer_sparsities
+from tinyformer.sparsenas.actions import PruningRun, SparsenasActions
+from tinyformer.sparsenas.settings import FinetuneSettings, SparsenasSettings
+from tinyformer.study import Arrays
+from tinyformer.supernet import SinglePathModel, Supernet, extract
+from tinyformer.supernet.arrays import from_arrays, to_arrays
+from tinyformer.training import TrainingSettings, evaluate, fit, normalize
+from tinyformer.training.stage import stage_recipe
+
+
+def torch_actions(
+    dataset: Dataset,
+    settings: SparsenasSettings | FinetuneSettings,
+    recipe: TrainingSettings,
+    quantizing: quantization.QuantizationSettings | None = None,
+) -> SparsenasActions[SinglePathModel]:
+    """Return what Algorithm 3 and stage two do, on a dataset; only its training and validation splits are read.
+
+    Args:
+        dataset: images and labels.
+        settings: batch size, learning rate, and how many validation images the int8 model sees.
+        recipe: all else of training.
+        quantizing: calibration; the input's quantisation is always that of camera bytes.
+    """
+    work = _Work(dataset, settings, recipe, quantizing or quantization.QuantizationSettings())
+    return SparsenasActions(
+        inherit=inherit,
+        restore=restore,
+        train=work.train,
+        prune=work.prune,
+        weights=to_arrays,
+        accuracy=work.accuracy,
+        int8_accuracy=work.int8_accuracy,
+    )
+
+
+def inherit(config: SupernetConfig, path: Path, weights: Arrays) -> SinglePathModel:
+    """Return a path's model with the weights it has in a supernet."""
+    supernet = Supernet(config, torch.Generator())
+    from_arrays(supernet, weights)
+    return extract(supernet, path)
+
+
+def restore(config: SupernetConfig, path: Path, weights: Arrays) -> SinglePathModel:
+    """Return a path's model with its own weights."""
+    model = SinglePathModel(config, path, torch.Generator())
+    from_arrays(model, weights)
+    return model
+
+
+@dataclass(frozen=True)
+class _Work:
+    dataset: Dataset
+    settings: SparsenasSettings | FinetuneSettings
+    recipe: TrainingSettings
+    quantizing: quantization.QuantizationSettings
+
+    def train(self, model: SinglePathModel, epochs: int, seed: int) -> None:
+        data = self.dataset
+        fit(model, data.x_train, data.y_train, self._recipe(epochs), mean=data.mean, std=data.std, seed=seed)
+
+    def prune(self, model: SinglePathModel, sparsity: SparsityConfig, run: PruningRun) -> None:
+        data = self.dataset
+        targets = layer_sparsities(model.config, model.path, sparsity)
+        pruning = GradualPruning(
+            {name: target for name, target in targets.items() if target.sparsity}, end=run.ramp_epochs / run.epochs
+        )
+        fit(
+            model,
+            data.x_train,
+            data.y_train,
+            self._recipe(run.epochs),
+            mean=data.mean,
+            std=data.std,
+            seed=run.seed,
+            callbacks=[pruning],
+            checkpoint=run.checkpoint,
+            resume=run.checkpoint is not None,
+        )
+
+    def accuracy(self, model: SinglePathModel) -> float:
+        data = self.dataset
+        return evaluate(model, data.x_val, data.y_val, mean=data.mean, std=data.std)
+
+    def int8_accuracy(self, model: SinglePathModel) -> float:
+        data, generator = self.dataset, np.random.default_rng(self.settings.seed)
+        samples = self.quantizing.calibration.samples
+        calibration = self._inputs(data.x_train[generator.permutation(len(data.x_train))[:samples]])
+        chosen = generator.permutation(len(data.x_val))[: self.settings.int8_samples]
+        settings = quantization.QuantizationSettings(
+            self.quantizing.calibration, quantization.InputQuantization.of_bytes(data.mean, data.std)
+        )
+        model_int8 = quantization.quantize_model(quantization.to_onnx(model), calibration, settings)
+        return quantization.accuracy(model_int8, self._inputs(data.x_val[chosen]), data.y_val[chosen])
+
+    def _recipe(self, epochs: int) -> TrainingSettings:
+        return stage_recipe(self.recipe, epochs, self.settings.batch_size, self.settings.learning_rate)
+
+    def _inputs(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        data = self.dataset
+        inputs: npt.NDArray[np.float32] = normalize(torch.from_numpy(images), data.mean, data.std).numpy()
+        return inputs

@@ -1,0 +1,162 @@
+"""Random changes of training images, for whole batches at once.
+
+Random numbers are drawn per image by NumPy on the processor, so that every device sees the same images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import radians
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """What happens to an image, in this order; the defaults leave it alone.
+
+    Attributes:
+        crop: cut the image out of itself padded by so many pixels on every side.
+        reflect: pad by reflection rather than with zeros.
+        flip: mirror left to right, half of the time.
+        rotate_degrees: turn by up to so many degrees.
+        shift: move by up to so many pixels, fractions included.
+        zoom: magnify or shrink by up to this share.
+        cutout: replace a square of this side by the mean.
+        mixup: parameter of the Beta distribution that weighs an image and another one of its batch; 0 for none.
+    """
+
+    crop: int = 0
+    reflect: bool = False
+    flip: bool = False
+    rotate_degrees: float = 0.0
+    shift: float = 0.0
+    zoom: float = 0.0
+    cutout: int = 0
+    mixup: float = 0.0
+
+
+AUGMENTATIONS: Mapping[str, Augmentation] = {
+    "none": Augmentation(),
+    "crop": Augmentation(crop=4),
+    "crop_flip": Augmentation(crop=4, flip=True),
+    "crop_flip_cutout": Augmentation(crop=4, reflect=True, flip=True, cutout=8),
+    "crop_flip_cutout_mixup": Augmentation(crop=4, reflect=True, flip=True, cutout=8, mixup=0.2),
+    "digits": Augmentation(rotate_degrees=10.0, shift=0.7, zoom=0.1),
+    "shift": Augmentation(shift=1.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Partners of mixed images: indices into the batch, and each image's own share, both (N,)."""
+
+    partner: Tensor
+    share: Tensor
+
+
+def gather(
+    images: Tensor, indices: npt.NDArray[np.intp], augmentation: Augmentation, generator: np.random.Generator
+) -> Tensor:
+    """Take images by index, cropped and flipped.
+
+    Args:
+        images: uint8 (N, H, W, C).
+        indices: (M,).
+        augmentation: ``crop``, ``reflect`` and ``flip`` are read.
+        generator: draws offsets and flips.
+
+    Returns:
+        uint8 (M, H, W, C), contiguous.
+    """
+    chosen = torch.from_numpy(indices).to(images.device)
+    if not augmentation.crop and not augmentation.flip:
+        return images[chosen]
+    count, height, width = len(indices), images.shape[1], images.shape[2]
+    offsets = generator.integers(-augmentation.crop, augmentation.crop + 1, (2, count))
+    rows = np.arange(height) + offsets[0][:, np.newaxis]
+    columns = np.arange(width) + offsets[1][:, np.newaxis]
+    if augmentation.flip:
+        mirrored = generator.random(count) < 0.5
+        columns[mirrored] = columns[mirrored, ::-1]
+    rows_inside, columns_inside = _fold(rows, height), _fold(columns, width)
+    y = torch.from_numpy(rows_inside).to(images.device)[:, :, None]
+    x = torch.from_numpy(columns_inside).to(images.device)[:, None, :]
+    cut = images[chosen[:, None, None], y, x]
+    if augmentation.reflect or not augmentation.crop:
+        return cut
+    inside_y = torch.from_numpy(rows == rows_inside).to(images.device)[:, :, None, None]
+    inside_x = torch.from_numpy(columns == columns_inside).to(images.device)[:, None, :, None]
+    return cut * (inside_y & inside_x)
+
+
+def _fold(positions: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
+    """Reflect positions at the first and last index, which are not repeated."""
+    period = max(2 * (size - 1), 1)
+    folded: npt.NDArray[np.int64] = np.abs((positions + size - 1) % period - (size - 1))
+    return folded
+
+
+def warp(images: Tensor, augmentation: Augmentation, generator: np.random.Generator) -> Tensor:
+    """Rotate, shift and zoom by bilinear interpolation, with zeros outside.
+
+    Args:
+        images: float (N, C, H, W).
+        augmentation: ``rotate_degrees``, ``shift`` and ``zoom`` are read.
+        generator: draws them.
+    """
+    if not augmentation.rotate_degrees and not augmentation.shift and not augmentation.zoom:
+        return images
+    count, _, height, width = images.shape
+    draw = generator.uniform(-1.0, 1.0, (4, count))
+    angle = draw[0] * radians(augmentation.rotate_degrees)
+    scale = 1.0 + draw[1] * augmentation.zoom
+    cosine, sine = np.cos(angle) * scale, np.sin(angle) * scale
+    shift_x = draw[2] * augmentation.shift * 2 / width
+    shift_y = draw[3] * augmentation.shift * 2 / height
+    rows = [[cosine, -sine * height / width, shift_x], [sine * width / height, cosine, shift_y]]
+    theta = torch.from_numpy(np.array(rows, np.float32).transpose(2, 0, 1).copy()).to(images.device)
+    grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
+
+
+def cut_out(images: Tensor, augmentation: Augmentation, generator: np.random.Generator) -> Tensor:
+    """Set a square in each normalised image to zero, the mean; its centre lies anywhere in the image.
+
+    Args:
+        images: float (N, C, H, W).
+        augmentation: ``cutout`` is read.
+        generator: draws the centres.
+    """
+    if not augmentation.cutout:
+        return images
+    count, _, height, width = images.shape
+
+    def covered(size: int) -> Tensor:
+        start = generator.integers(0, size, (count, 1)) - augmentation.cutout // 2
+        position = np.arange(size)
+        return torch.from_numpy((position >= start) & (position < start + augmentation.cutout)).to(images.device)
+
+    hidden = covered(height)[:, None, :, None] & covered(width)[:, None, None, :]
+    return images.masked_fill(hidden, 0.0)
+
+
+def draw_mix(
+    count: int, augmentation: Augmentation, generator: np.random.Generator, device: torch.device
+) -> Mix | None:
+    """Draw partners and shares for ``count`` images; None without mixup."""
+    if not augmentation.mixup:
+        return None
+    share = generator.beta(augmentation.mixup, augmentation.mixup, count).astype(np.float32)
+    partner = generator.permutation(count)
+    return Mix(torch.from_numpy(partner).to(device), torch.from_numpy(np.maximum(share, 1 - share)).to(device))
+
+
+def mix(images: Tensor, mixing: Mix) -> Tensor:
+    """Return share * image + (1 - share) * partner, for float images (N, C, H, W)."""
+    return torch.lerp(images[mixing.partner], images, mixing.share[:, None, None, None])

@@ -1,0 +1,97 @@
+"""Options and the self-adaptive choice between them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tinyformer.sparse_engine import coding
+from tinyformer.sparse_engine.coding import BlockDensity, Option
+from tinyformer.sparse_engine.ir import Graph, GraphError
+from tinyformer.sparse_engine.synthetic import GraphBuilder
+
+
+def model(sparsity: float, block: int) -> Graph:
+    """A convolution, a grouped one, a depthwise one and a linear layer."""
+    builder = GraphBuilder((6, 6, 16))
+    x = builder.conv2d(builder.input, 24, (3, 3), sparsity=sparsity, block=block)
+    x = builder.conv2d(x, 24, (1, 1), groups=2, sparsity=sparsity, block=block)
+    x = builder.depthwise(x, (3, 3), sparsity=sparsity, block=3)
+    x = builder.lookup(x)
+    return builder.finish(builder.linear(x, 40, sparsity=sparsity, block=block))
+
+
+def by_kind(graph: Graph, found):
+    return {node.op.kind + "/" + str(getattr(node.op, "groups", "")): found.get(node.name) for node in graph.nodes}
+
+
+def test_options_of_every_operator():
+    graph = model(0.5, 4)
+    found = coding.options(graph)
+    labels = {
+        kind: options and [(o.encoding, o.block) for o in options] for kind, options in by_kind(graph, found).items()
+    }
+    assert labels == {
+        "conv2d/1": [("dense", 1), ("block_rle", 2), ("block_rle", 4)],
+        "conv2d/2": [("dense", 1)],
+        "depthwise_conv2d/": [("dense", 1), ("block_rle", 3)],
+        "lookup/": None,
+        "linear/": [("dense", 1), ("block_rle", 2), ("block_rle", 4)],
+    }
+
+
+def test_option_bytes_are_those_of_the_encoded_weights():
+    graph = model(0.6, 2)
+    found = coding.options(graph)
+    for position in range(3):
+        choice = {name: options[min(position, len(options) - 1)] for name, options in found.items()}
+        for name, encoded in coding.encode(graph, choice).items():
+            option = choice[name]
+            assert (encoded.encoding, encoded.block, encoded.nbytes) == (option.encoding, option.block, option.nbytes)
+            weight = graph.data[next(n for n in graph.nodes if n.name == name).inputs[1]]
+            np.testing.assert_array_equal(coding.ENCODINGS[option.encoding].decode(encoded), weight)
+
+
+@pytest.mark.parametrize("block", [2, 4])
+def test_sparse_only_where_it_is_smaller(block: int):
+    """By Eq. 2 the code pays above sparsity 1 / (block + 1); counts and padding shift that a little."""
+    threshold = 1 / (block + 1)
+    for sparsity, expected in ((threshold - 0.05, "dense"), (threshold + 0.08, "block_rle")):
+        graph = model(sparsity, block)
+        chosen = by_kind(graph, coding.choose(coding.options(graph)))
+        assert chosen["conv2d/1"].encoding == chosen["linear/"].encoding == expected
+    assert chosen["conv2d/1"].block == block
+
+
+def test_the_dense_form_wins_a_tie():
+    tied = (Option("dense", 1, 100), Option("block_rle", 2, 100), Option("block_rle", 4, 100))
+    assert coding.choose({"a": tied, "b": (*tied, Option("block_rle", 4, 99))}) == {
+        "a": tied[0],
+        "b": Option("block_rle", 4, 99),
+    }
+
+
+def test_graphs_without_weights():
+    graph = model(0.7, 4)
+    real = coding.options(graph)
+    bare = replace(graph, data={})
+    densities = {n.name: BlockDensity(0.7, 3 if n.op.kind.startswith("depthwise") else 4) for n in graph.nodes}
+    expected = coding.options(bare, densities)
+    assert real.keys() == expected.keys()
+    for name, options in real.items():
+        for one, other in zip(options, expected[name], strict=True):
+            assert (one.encoding, one.block) == (other.encoding, other.block)
+            assert one.nbytes == pytest.approx(other.nbytes, rel=0.02)
+    dense = coding.options(bare)
+    assert all(option.encoding == "dense" for option in coding.choose(dense).values())
+
+
+def test_what_cannot_be_encoded():
+    graph = model(0.5, 2)
+    with pytest.raises(GraphError, match="no node 'elsewhere'"):
+        coding.encode(graph, {"elsewhere": Option("dense", 1, 1)})
+    first = graph.nodes[0].name
+    with pytest.raises(GraphError, match="has no data"):
+        coding.encode(replace(graph, data={}), {first: Option("dense", 1, 1)})

@@ -1,0 +1,154 @@
+"""The contract of every weight encoding: it gives the weights back, and its sizes are what it says."""
+
+from __future__ import annotations
+
+from math import ceil, prod
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from tinyformer.sparse_engine import coding
+from tinyformer.sparse_engine.coding import BlockDensity, EncodedWeights, Encoding
+from tinyformer.sparse_engine.coding.block_rle import BlockRle
+
+ENCODINGS = [("dense", 1), ("block_rle", 2), ("block_rle", 3), ("block_rle", 4)]
+every_encoding = pytest.mark.parametrize(("name", "block"), ENCODINGS)
+SHAPES = [(1, 1), (5, 12), (3, 7), (4, 3, 3), (6, 5, 4), (2, 3, 3, 8), (3, 1, 1, 6), (2, 2, 3, 1)]
+
+
+def sparse(shape: tuple[int, ...], sparsity: float, block: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    weight = rng.integers(1, 128, shape) * rng.choice([-1, 1], shape)
+    blocks = ceil(shape[-1] / block)
+    keep = np.repeat(rng.random((*shape[:-1], blocks)) >= sparsity, block, axis=-1)[..., : shape[-1]]
+    return (weight * keep).astype(np.int8)
+
+
+@st.composite
+def weights(draw: st.DrawFn) -> np.ndarray:
+    shape = draw(hnp.array_shapes(min_dims=2, max_dims=4, max_side=9))
+    elements = st.sampled_from([0, 0, 0, 0, 1, -1, 127, -128])
+    return draw(hnp.arrays(np.int8, shape, elements=elements))
+
+
+def check(encoding: Encoding, weight: np.ndarray, block: int) -> EncodedWeights:
+    encoded = encoding.encode(weight, block)
+    decoded = encoding.decode(encoded)
+    assert decoded.dtype == np.int8
+    np.testing.assert_array_equal(decoded, weight)
+    assert encoded.nbytes == encoding.nbytes(weight, block) == sum(p.array.nbytes for p in encoded.planes)
+    assert (encoded.encoding, encoded.block, encoded.shape) == (encoding.name, block, weight.shape)
+    assert all(plane.array.flags.c_contiguous for plane in encoded.planes)
+    return encoded
+
+
+@every_encoding
+@given(weight=weights())
+@settings(max_examples=60, deadline=None)
+def test_decoding_gives_the_weights_back(name: str, block: int, weight: np.ndarray):
+    check(coding.ENCODINGS[name], weight, block)
+
+
+@every_encoding
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("sparsity", [0.0, 0.5, 1.0])
+def test_shapes_and_sparsities(name: str, block: int, shape: tuple[int, ...], sparsity: float):
+    check(coding.ENCODINGS[name], sparse(shape, sparsity, block), block)
+
+
+@every_encoding
+@pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.6, 0.9, 0.999])
+@pytest.mark.parametrize("shape", [(32, 3, 3, 64), (16, 4096), (8, 1, 1, 10), (4, 3001)])
+def test_expected_bytes(name: str, block: int, sparsity: float, shape: tuple[int, ...]):
+    """The mean over random weights is the expected size, to two standard errors or half a percent."""
+    encoding = coding.ENCODINGS[name]
+    sizes = [encoding.nbytes(sparse(shape, sparsity, block, seed), block) for seed in range(20)]
+    expected = encoding.expected_nbytes(shape, block, BlockDensity(sparsity, block))
+    assert expected == pytest.approx(np.mean(sizes), rel=0.005, abs=1 + 2.5 * np.std(sizes) / 20**0.5)
+
+
+@pytest.mark.parametrize("pruned", [2, 4, 8])
+@pytest.mark.parametrize("block", [2, 4])
+def test_expected_bytes_of_other_blocks(pruned: int, block: int):
+    """Weights pruned in blocks of one size take the expected bytes when coded in blocks of another."""
+    for shape, sparsity in (((16, 3, 3, 64), 0.7), ((8, 20000), 0.995), ((16, 1, 1, 30), 0.5)):
+        sizes = [BlockRle().nbytes(sparse(shape, sparsity, pruned, seed), block) for seed in range(20)]
+        expected = BlockRle().expected_nbytes(shape, block, BlockDensity(sparsity, pruned))
+        assert expected == pytest.approx(np.mean(sizes), rel=0.01, abs=1 + 2.5 * np.std(sizes) / 20**0.5)
+
+
+def test_dense_layouts():
+    dense = coding.ENCODINGS["dense"]
+    linear = sparse((5, 6), 0.3, 1)
+    np.testing.assert_array_equal(dense.encode(linear, 1).plane("weights"), linear)
+    depthwise = sparse((5, 3, 2), 0.3, 1)
+    plane = dense.encode(depthwise, 1).plane("weights")
+    assert plane.shape == (3, 2, 5)
+    assert plane[2, 1, 4] == depthwise[4, 2, 1]
+
+
+def test_block_rle_by_hand():
+    weight = np.zeros((3, 1, 2, 5), np.int8)
+    weight[0, 0, 0, 2:4] = 7, -8  # block 1 of the first filter
+    weight[0, 0, 1, 4] = 9  # block 5: the first of its second position's tail
+    weight[2, 0, 0, 0] = -1
+    encoded = BlockRle().encode(weight, 2)
+    assert {p.name: p.array.tolist() for p in encoded.planes} == {
+        "counts": [2, 0, 1],
+        "distances": [1, 3, 0],
+        "values": [7, -8, 9, 0, -1, 0],
+    }
+    assert [p.array.dtype.name for p in encoded.planes] == ["uint16", "uint8", "int8"]
+    assert encoded.nbytes == 3 * 2 + 3 * (1 + 2)
+
+
+@pytest.mark.parametrize(
+    ("gap", "distances"),
+    [
+        (255, [255]),
+        (256, [255, 0]),
+        (257, [255, 1]),
+        (511, [255, 255]),
+        (512, [255, 255, 0]),
+        (1000, [255, 255, 255, 232]),
+    ],
+)
+def test_far_blocks_need_inserted_zero_blocks(gap: int, distances: list[int]):
+    weight = np.zeros((1, 4 * (gap + 1)), np.int8)
+    weight[0, -1] = 5
+    encoded = check(BlockRle(), weight, 4)
+    assert encoded.plane("distances").tolist() == distances
+    assert encoded.plane("values").reshape(-1, 4)[:-1].any() == np.False_
+
+
+def test_too_many_blocks_in_a_filter():
+    encoding = BlockRle()
+    weight = np.ones((1, 2 * 65535), np.int8)
+    assert encoding.nbytes(weight, 2) == 2 + 3 * 65535
+    weight = np.ones((1, 2 * 65536), np.int8)
+    assert encoding.nbytes(weight, 2) is None
+    assert encoding.expected_nbytes(weight.shape, 2, BlockDensity(0.0, 2)) is None
+    with pytest.raises(ValueError, match="more than 65535 blocks of 2"):
+        encoding.encode(weight, 2)
+
+
+@pytest.mark.parametrize("sparsity", [0.3, 0.5, 0.7, 0.9])
+@pytest.mark.parametrize("block", [2, 4])
+def test_bytes_against_equation_2(sparsity: float, block: int):
+    """Eq. 2 leaves out the counts and inserted blocks: with them real layers take a little more."""
+    shape = (64, 3, 3, 64)
+    encoded = BlockRle().encode(sparse(shape, sparsity, block), block)
+    real = prod(shape) / encoded.nbytes
+    estimate = coding.compression_ratio(sparsity, block)
+    without_counts = prod(shape) / (encoded.nbytes - encoded.plane("counts").nbytes)
+    assert real < without_counts == pytest.approx(estimate, rel=0.03)
+    assert real == pytest.approx(estimate, rel=0.06)
+
+
+@pytest.mark.parametrize("arguments", [(-0.1, 2), (1.1, 2), (0.5, 0)])
+def test_impossible_densities(arguments: tuple[float, int]):
+    with pytest.raises(ValueError, match="expected 0 to 1"):
+        BlockDensity(*arguments)

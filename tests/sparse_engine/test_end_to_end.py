@@ -1,0 +1,129 @@
+"""Reference, host C and emulated core give the same integers, operator by operator and for whole nets."""
+
+import shutil
+
+import numpy as np
+import pytest
+from engine_models import OPERATOR_CASES, convolutional_net, random_inputs, symbols_of, transformer_net, zoo
+
+from tinyformer import boards
+from tinyformer.sparse_engine import deployment, host, reference, toolchain
+from tinyformer.sparse_engine.compiler import compile_graph
+from tinyformer.sparse_engine.emulator import qemu
+from tinyformer.sparse_engine.kernels import CATALOGUE
+
+M7 = boards.load("stm32f746g-disco")
+NETS = {"convolutional": convolutional_net, "transformer": transformer_net}
+
+needs_gcc = pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="arm-none-eabi-gcc is not installed")
+needs_qemu = pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="qemu-system-arm is not installed")
+
+
+@pytest.fixture(scope="module")
+def operators(tmp_path_factory):
+    """Every operator's tensors, by case: expected, on the host, on the emulated M7."""
+    graph, outputs = zoo()
+    compiled = compile_graph(graph, M7, tmp_path_factory.mktemp("zoo") / "bundle", objective="size", name="zoo")
+    samples = random_inputs(graph, 3)
+    manifest = compiled.manifest
+    layers = {layer.output: layer for layer in manifest.layers}
+    model = host.load(compiled.directory)
+    expected = [reference.run_all(graph, sample) for sample in samples]
+    on_host = [dict(zip(layers, model.trace(sample), strict=True)) for sample in samples]
+    emulation = deployment.run(compiled.directory, manifest, samples, traced=manifest.layers)
+    emulated = dict(zip(layers, emulation.traces, strict=True))
+    return {
+        case: (
+            np.stack([values[tensor] for values in expected]),
+            np.stack([values[tensor] for values in on_host]),
+            emulated[tensor],
+        )
+        for case, tensor in outputs.items()
+    }
+
+
+@pytest.mark.emulator
+@pytest.mark.parametrize("case", OPERATOR_CASES)
+def test_operator(operators, case):
+    expected, on_host, emulated = operators[case]
+    np.testing.assert_array_equal(on_host, expected)
+    np.testing.assert_array_equal(emulated, expected.reshape(len(expected), -1))
+    assert len(np.unique(expected[2])) > 1  # the case tells something
+
+
+def test_cases_use_the_kernels_they_name():
+    graph, outputs = zoo()
+    symbols = symbols_of(graph, M7)
+    assert {case: symbols[tensor] for case, tensor in outputs.items()} == {
+        name: case.symbol for name, case in OPERATOR_CASES.items()
+    }
+
+
+def test_cases_cover_the_catalogue():
+    known = {kernel.symbol for rows in CATALOGUE.values() for kernel in rows}
+    assert {case.symbol for case in OPERATOR_CASES.values()} == known - {"se_softmax_lazy_s8"}
+
+
+def compare(graph, directory, board, **options):
+    """Assert that reference, host and emulator agree on a net; return what was compiled."""
+    compiled = compile_graph(graph, board, directory, **options)
+    samples = random_inputs(graph, 6)
+    expected = reference.run(graph, samples)
+    np.testing.assert_array_equal(host.load(directory).run(samples), expected)
+    emulated = deployment.run(directory, compiled.manifest, samples)
+    np.testing.assert_array_equal(emulated.outputs, expected.reshape(len(samples), -1))
+    return compiled
+
+
+@pytest.mark.emulator
+@pytest.mark.slow
+@pytest.mark.parametrize("board", ["stm32f746g-disco", "rpi-pico", "nucleo-f103rb"])
+@pytest.mark.parametrize("net", NETS)
+def test_net(net, board, tmp_path):
+    compare(NETS[net](), tmp_path / "bundle", board)
+
+
+@pytest.mark.emulator
+@pytest.mark.slow
+def test_net_with_the_lazy_softmax(tmp_path):
+    compiled = compare(transformer_net(), tmp_path / "bundle", M7, softmax="lazy")
+    assert "se_softmax_lazy_s8" in {layer.kernel for layer in compiled.manifest.layers}
+
+
+@pytest.mark.full
+@pytest.mark.emulator
+@needs_gcc
+@pytest.mark.parametrize("board", boards.names())
+@pytest.mark.parametrize("net", NETS)
+def test_net_built_by_gcc(net, board, tmp_path):
+    compare(NETS[net](), tmp_path / "bundle", board, toolchain="gcc")
+
+
+@pytest.mark.full
+@pytest.mark.emulator
+@needs_gcc
+@needs_qemu
+@pytest.mark.parametrize("compiler", ["zig", "gcc"])
+@pytest.mark.parametrize("net", NETS)
+def test_net_in_qemu(net, compiler, tmp_path):
+    graph = NETS[net]()
+    compiled = compile_graph(graph, M7, tmp_path / "bundle", toolchain=compiler)
+    samples = random_inputs(graph, 3)
+    flat = samples.reshape(3, -1)
+    border = compiled.manifest.output
+    chosen = toolchain.find(compiler)
+    cross = qemu.run(
+        compiled.directory, M7, flat, name="model", output_bytes=border.nbytes, toolchain=chosen, timeout_s=60.0
+    )
+    emulated = deployment.run(compiled.directory, compiled.manifest, samples)
+    np.testing.assert_array_equal(cross.outputs, emulated.outputs)
+    np.testing.assert_array_equal(cross.outputs, reference.run(graph, samples).reshape(3, -1))
+    assert cross.instructions == emulated.instructions
+
+
+@pytest.mark.full
+@pytest.mark.emulator
+@pytest.mark.parametrize("board", boards.names())
+@pytest.mark.parametrize("net", NETS)
+def test_net_on_every_board(net, board, tmp_path):
+    compare(NETS[net](), tmp_path / "bundle", board)

@@ -1,0 +1,80 @@
+"""Stage two: the winner is pruned and fine-tuned, once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from search_fakes import Calls, Killed, sparsenas_actions
+from tinyformer.errors import ConfigError
+from tinyformer.search_space import preset, sample_path, sample_sparsity, sample_supernet
+from tinyformer.sparsenas.finetune import FinetuneResult, FinetuneSettings, finetune
+from tinyformer.study import load_arrays
+
+SPACE = preset("digits")
+RNG = np.random.default_rng(1)
+SUPERNET = sample_supernet(SPACE, RNG)
+PATH = sample_path(SUPERNET, RNG)
+SPARSITY = sample_sparsity(SPACE, SUPERNET, RNG)
+WEIGHTS = {"value": np.array([0.25])}
+
+
+def run(folder: Path, calls: Calls | None = None, **rest: Any) -> FinetuneResult:
+    rest = {"sparsity": SPARSITY, "settings": FinetuneSettings(), **rest}
+    return finetune(
+        SUPERNET, PATH, weights=WEIGHTS, actions=sparsenas_actions(calls or Calls()), directory=folder, **rest
+    )
+
+
+def test_the_paper_s_epochs_are_the_default(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    arrays, description = load_arrays(result.weights)
+    assert result.accuracies == {"pruned": arrays["value"][0], "int8": 0.99 * arrays["value"][0]}
+    assert description["settings"]["epochs"] == 300
+    assert [p.name for p in tmp_path.iterdir()] == ["finetuned.safetensors"]
+
+
+def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
+    first = run(tmp_path)
+    calls = Calls()
+    assert run(tmp_path, calls) == first
+    assert calls.names == ["restore", "accuracy", "int8_accuracy"]
+
+
+@pytest.mark.parametrize("kill_at", range(6))
+def test_killed_anywhere_it_ends_as_uninterrupted(kill_at: int, tmp_path: Path) -> None:
+    expected = run(tmp_path / "whole")
+    with pytest.raises(Killed):
+        run(tmp_path / "parts", Calls(kill_at))
+    result = run(tmp_path / "parts")
+    assert result.accuracies == expected.accuracies
+    assert result.weights.read_bytes() == expected.weights.read_bytes()
+
+
+def test_an_interrupted_run_goes_on_from_its_own_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        run(tmp_path, Calls(2))
+    (own,) = tmp_path.iterdir()
+    other = sample_sparsity(SPACE, SUPERNET, np.random.default_rng(2))
+    with pytest.raises(Killed):
+        run(tmp_path, Calls(2), sparsity=other)
+    assert len(list(tmp_path.iterdir())) == 2
+    run(tmp_path)
+    assert not own.exists()
+
+
+def test_another_winner_is_trained(tmp_path: Path) -> None:
+    first = run(tmp_path)
+    value = load_arrays(first.weights)[0]["value"][0]
+    second = run(tmp_path, settings=replace(FinetuneSettings(), seed=9))
+    assert load_arrays(second.weights)[0]["value"][0] != value
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"ramp_epochs": 0}, {"ramp_epochs": 301}, {"batch_size": 0}])
+def test_settings_out_of_range(wrong: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="allowed"):
+        FinetuneSettings(**wrong)

@@ -1,0 +1,253 @@
+"""Algorithm 3: which sparse single-path model is best, whatever interrupts the search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from search_fakes import Calls, FakeNet, Killed, fake_resources, sparsenas_actions
+from tinyformer.errors import ConfigError, DoesNotFitError
+from tinyformer.resources import Limits
+from tinyformer.search_space import (
+    path_from_dict,
+    path_to_dict,
+    preset,
+    sample_supernet,
+    sparsity_from_dict,
+)
+from tinyformer.sparsenas.actions import PruningRun
+from tinyformer.sparsenas.search import SparsenasResult, SparsenasSettings, search
+from tinyformer.study import (
+    InProcessExecutor,
+    Study,
+    Tally,
+    Trial,
+    TrialState,
+    load_arrays,
+    open_storage,
+    read_trials,
+)
+
+SPACE = preset("digits")
+SUPERNET = sample_supernet(SPACE, np.random.default_rng(1))
+WEIGHTS = {"value": np.array([0.25])}
+LIMITS = Limits(66_000, 29_000)
+SETTINGS = SparsenasSettings(candidates=12, seed=1)
+
+
+@dataclass
+class Run:
+    """A run's folder: search in it, die in it, and look at what is stored."""
+
+    folder: Path
+    settings: SparsenasSettings = SETTINGS
+    limits: Limits = LIMITS
+
+    def search(self, calls: Calls | None = None, die_after: int | None = None, **rest: Any) -> SparsenasResult:
+        seen: list[Trial] = []
+
+        def observe(name: str, trial: Trial) -> None:
+            seen.append(trial)
+            if len(seen) == die_after:
+                raise Killed(name)
+
+        rest = {"actions": sparsenas_actions(calls or Calls()), **rest}
+        with open_storage(self.folder / "study.jsonl") as storage:
+            return search(
+                SPACE,
+                SUPERNET,
+                WEIGHTS,
+                self.limits,
+                fake_resources,
+                settings=self.settings,
+                storage=storage,
+                directory=self.folder,
+                observe=observe,
+                **rest,
+            )
+
+    def trials(self) -> tuple[Trial, ...]:
+        with open_storage(self.folder / "study.jsonl") as storage:
+            return read_trials(storage)["sparsenas"]
+
+    def state(self, result: SparsenasResult) -> tuple[object, ...]:
+        files = {path.name: path.read_bytes() for path in self.folder.glob("*.safetensors")}
+        names = replace(result, weights=Path(result.weights.name), trained_weights=Path(result.trained_weights.name))
+        return names, self.trials(), files
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
+    whole = Run(tmp_path_factory.mktemp("whole"))
+    return whole.state(whole.search())
+
+
+def test_the_best_candidate_has_the_best_int8_accuracy(run: Run) -> None:
+    result = run.search()
+    trials = run.trials()
+    finished = {t.index: t for t in trials if t.objective is not None}
+    assert 2 <= len(finished) < 12
+    assert result.accuracies["int8"] == max(t.objective for t in finished.values() if t.objective is not None)
+    best = finished[result.index]
+    assert best.objective == result.accuracies["int8"]
+    assert result.path == path_from_dict(SUPERNET, best.params)
+    assert result.sparsity == sparsity_from_dict(SPACE, SUPERNET, best.params)
+    assert result.candidates == Tally.of(trials)
+    assert result.supernet == SUPERNET
+
+
+def test_a_candidate_inherits_trains_prunes_and_is_quantised(run: Run) -> None:
+    calls = Calls()
+    seen: dict[str, Any] = {}
+    actions = sparsenas_actions(calls)
+
+    def train(net: FakeNet, epochs: int, seed: int) -> None:
+        seen["train"] = (epochs, seed)
+        actions.train(net, epochs, seed)
+
+    def prune(net: FakeNet, sparsity: Any, how: PruningRun) -> None:
+        seen["prune"] = (sparsity, how)
+        actions.prune(net, sparsity, how)
+
+    run.settings = replace(SETTINGS, candidates=1)
+    run.limits = Limits(10**9, 10**9)
+    result = run.search(actions=replace(actions, train=train, prune=prune))
+    assert calls.names == [
+        *("inherit", "train", "weights", "accuracy", "prune", "prune on", "accuracy", "int8_accuracy", "weights")
+    ]
+    epochs, seed = seen["train"]
+    assert epochs == 10
+    assert seen["prune"] == (result.sparsity, PruningRun(ramp_epochs=7, epochs=10, seed=seed))
+    trained, _ = load_arrays(result.trained_weights)
+    pruned, description = load_arrays(result.weights)
+    assert trained["value"][0] == result.accuracies["float"]
+    assert pruned["value"][0] == result.accuracies["pruned"] != result.accuracies["float"]
+    assert description["path"] == list(result.path.choices)
+
+
+def test_what_does_not_fit_is_skipped_untrained(run: Run) -> None:
+    calls = Calls()
+    run.search(calls)
+    skipped = [t for t in run.trials() if t.state is TrialState.SKIPPED]
+    assert calls.names.count("train") == 12 - len(skipped)
+    assert {t.reason for t in skipped} <= {"over flash", "over RAM", "over flash and RAM"}
+    for trial in run.trials():
+        fits = trial.metrics["flash_bytes"] <= LIMITS.flash_bytes and trial.metrics["ram_bytes"] <= LIMITS.ram_bytes
+        assert fits == (trial.state is TrialState.FINISHED)
+
+
+def test_only_the_best_candidates_weights_are_kept(run: Run) -> None:
+    result = run.search()
+    assert {p.name for p in run.folder.glob("*.safetensors")} == {
+        f"candidate-{result.index:04d}-trained.safetensors",
+        f"candidate-{result.index:04d}-pruned.safetensors",
+    }
+    assert not list(run.folder.glob("*.tmp"))
+
+
+def test_nothing_that_fits_is_an_error_with_the_reason(run: Run) -> None:
+    run.limits = Limits(66_000, 1_000)
+    with pytest.raises(DoesNotFitError, match=r"none of 12 candidates .* over (flash and )?RAM"):
+        run.search()
+
+
+def test_a_candidate_whose_training_diverges_is_skipped(run: Run) -> None:
+    def diverges(path: Any) -> bool:
+        return path_to_dict(SUPERNET, path)["pooling"] == "sequence"
+
+    result = run.search(actions=sparsenas_actions(Calls(), diverges))
+    diverged = [t for t in run.trials() if t.reason == "training diverged"]
+    assert len(diverged) == result.candidates.skipped["training diverged"] > 0
+    assert all(t.params["pooling"] == "sequence" for t in diverged)
+    assert path_to_dict(SUPERNET, result.path)["pooling"] == "average"
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
+def test_killed_after_every_trial_it_ends_as_uninterrupted(sampler: str, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, sampler=sampler)
+    whole, parts = Run(tmp_path / "whole", settings), Run(tmp_path / "parts", settings)
+    expected = whole.state(whole.search())
+    for _ in range(100):
+        try:
+            result = parts.search(die_after=1)
+        except Killed:
+            continue
+        break
+    assert parts.state(result) == expected
+
+
+@pytest.mark.slow
+def test_killed_in_any_action_it_ends_as_uninterrupted(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, candidates=6)
+    whole, calls = Run(tmp_path / "whole", settings), Calls()
+    expected = whole.state(whole.search(calls))
+    assert calls.names.count("train") >= 2
+    for kill_at in range(len(calls.names)):
+        run = Run(tmp_path / str(kill_at), settings)
+        with pytest.raises(Killed):
+            run.search(Calls(kill_at))
+        assert run.state(run.search()) == expected
+
+
+def test_killed_between_weights_and_result_it_ends_as_uninterrupted(
+    run: Run, uninterrupted: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = Study._end
+
+    def die(self: Any, trial: Any, objective: float | None, *rest: Any) -> Trial:
+        if objective is not None:
+            raise Killed
+        return end(self, trial, objective, *rest)
+
+    monkeypatch.setattr(Study, "_end", die)
+    with pytest.raises(Killed):
+        run.search()
+    monkeypatch.undo()
+    assert list(run.folder.glob("*.safetensors"))
+    assert run.state(run.search()) == uninterrupted
+
+
+def test_a_finished_search_does_nothing_again(run: Run) -> None:
+    first = run.search()
+    calls = Calls()
+    assert run.search(calls) == first
+    assert calls.names == []
+
+
+def test_more_candidates_extend_a_search(run: Run, uninterrupted: tuple[object, ...]) -> None:
+    run.settings = replace(SETTINGS, candidates=5)
+    run.search()
+    run.settings = SETTINGS
+    assert run.state(run.search()) == uninterrupted
+
+
+def test_other_settings_are_refused(run: Run) -> None:
+    run.search()
+    run.settings = replace(SETTINGS, prune_epochs=20)
+    with pytest.raises(ConfigError, match="made with prune_epochs = 10, now 20"):
+        run.search()
+
+
+class TwoSlots(InProcessExecutor):
+    """Takes a second candidate before it gives the first result."""
+
+    slots = 2
+
+
+def test_with_an_executor_of_several_slots_the_result_is_the_same(run: Run, uninterrupted: tuple[object, ...]) -> None:
+    assert run.state(run.search(executor=TwoSlots())) == uninterrupted
+
+
+@pytest.mark.parametrize("wrong", [{"candidates": 0}, {"epochs": 0}, {"prune_epochs": 3, "ramp_epochs": 4}])
+def test_settings_out_of_range(wrong: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="allowed"):
+        SparsenasSettings(**wrong)

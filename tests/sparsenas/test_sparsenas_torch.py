@@ -1,0 +1,100 @@
+"""Single-path search and stage two with PyTorch and onnxruntime, at a small scale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from search_fakes import fake_resources
+from tiny_search import RECIPE, SPACE, dataset
+from tinyformer.resources import Limits
+from tinyformer.search_space import SparsityConfig, layer_sparsities, sample_path, sample_supernet
+from tinyformer.sparsenas import finetune as stage_two
+from tinyformer.sparsenas import search as stage_one
+from tinyformer.sparsenas.actions import PruningRun
+from tinyformer.sparsenas.settings import FinetuneSettings, SparsenasSettings
+from tinyformer.sparsenas.torch_actions import inherit, restore, torch_actions
+from tinyformer.study import load_arrays, open_storage
+from tinyformer.supernet import Supernet, extract
+from tinyformer.supernet.arrays import to_arrays
+
+SETTINGS = SparsenasSettings(
+    candidates=2, epochs=4, prune_epochs=4, ramp_epochs=3, batch_size=16, learning_rate=5e-3, int8_samples=32
+)
+CONFIG = sample_supernet(SPACE, np.random.default_rng(0))
+PATH = sample_path(CONFIG, np.random.default_rng(1))
+HALF = SparsityConfig.uniform(CONFIG, 0.5, 2)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def supernet() -> Supernet:
+    return Supernet(CONFIG, torch.Generator().manual_seed(0)).eval()
+
+
+def test_a_path_inherits_the_supernets_weights(supernet: Supernet) -> None:
+    images = torch.randn(2, 1, 8, 8)
+    model = inherit(CONFIG, PATH, to_arrays(supernet)).eval()
+    torch.testing.assert_close(model(images), supernet(images, PATH), rtol=0, atol=0)
+    again = restore(CONFIG, PATH, to_arrays(model)).eval()
+    torch.testing.assert_close(again(images), model(images), rtol=0, atol=0)
+
+
+def test_iterative_pruning_reaches_the_sparsity_and_goes_on_from_its_checkpoint(
+    supernet: Supernet, tmp_path: Path
+) -> None:
+    actions = torch_actions(dataset(), SETTINGS, RECIPE)
+    checkpoint = tmp_path / "half.safetensors"
+    weights = []
+    for run in (PruningRun(2, 3, seed=1), PruningRun(2, 3, seed=1, checkpoint=checkpoint)):
+        model = extract(supernet, PATH)
+        actions.prune(model, HALF, run)
+        weights.append(to_arrays(model))
+    again = extract(supernet, PATH)
+    actions.prune(again, HALF, PruningRun(2, 3, seed=1, checkpoint=checkpoint))  # which is finished
+    for name, array in weights[0].items():
+        np.testing.assert_array_equal(array, weights[1][name])
+        np.testing.assert_array_equal(array, to_arrays(again)[name])
+    for name in layer_sparsities(CONFIG, PATH, HALF):
+        assert np.mean(weights[0][f"{name}.weight"] == 0) == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.slow
+def test_search_and_stage_two(supernet: Supernet, tmp_path: Path) -> None:
+    data, limits = dataset(), Limits(10**6, 10**6)
+    with open_storage(tmp_path / "study.jsonl") as storage:
+        found = stage_one.search(
+            SPACE,
+            CONFIG,
+            to_arrays(supernet),
+            limits,
+            fake_resources,
+            torch_actions(data, SETTINGS, RECIPE),
+            SETTINGS,
+            storage=storage,
+            directory=tmp_path,
+        )
+    assert found.accuracies["float"] > 0.75
+    assert found.accuracies["int8"] == pytest.approx(found.accuracies["pruned"], abs=0.15)
+    settings = FinetuneSettings(epochs=5, ramp_epochs=2, batch_size=16, learning_rate=5e-3, int8_samples=32)
+    trained, _ = load_arrays(found.trained_weights)
+    tuned = stage_two.finetune(
+        CONFIG,
+        found.path,
+        found.sparsity,
+        trained,
+        torch_actions(data, settings, RECIPE),
+        settings,
+        directory=tmp_path,
+    )
+    assert tuned.accuracies["pruned"] > 0.75
+    arrays, _ = load_arrays(tuned.weights)
+    for name, target in layer_sparsities(CONFIG, found.path, found.sparsity).items():
+        assert np.mean(arrays[f"{name}.weight"] == 0) >= target.sparsity - 0.1, name

@@ -1,0 +1,415 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from math import isnan
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tinyformer.errors import ConfigError, DataError, TrainingError
+from tinyformer.training import AUGMENTATIONS, TrainingSettings, evaluate, fit, image_batches, logits
+from tinyformer.training import checkpoint as checkpoints
+from tinyformer.training.average import WeightAverage
+from tinyformer.training.batches import Batch, Mix
+from tinyformer.training.loss import batch_loss
+
+SCALE = {"mean": 60.0, "std": 60.0}
+SETTINGS = TrainingSettings(
+    epochs=4,
+    batch_size=16,
+    peak_lr=1e-2,
+    initial_lr=1e-3,
+    warmup_epochs=0.5,
+    ema_decay=0.9,
+    label_smoothing=0.1,
+    augmentation="crop_flip_cutout_mixup",
+    gradient_clip=1.0,
+)
+
+
+def same_weights(a, b):
+    return all(torch.equal(v, b.state_dict()[k]) for k, v in a.state_dict().items())
+
+
+class Watch:
+    """A callback that keeps what it sees, and may stop or break the run after an epoch."""
+
+    def __init__(self, stop_at=None, crash_at=None):
+        self.calls, self.stop_at, self.crash_at = [], stop_at, crash_at
+
+    def on_start(self, state):
+        self.calls.append(("start", state.step))
+
+    def on_step(self, state):
+        self.calls.append(("step", state.step, state.loss, state.seconds_left, state.images_per_second))
+
+    def on_epoch(self, state):
+        self.calls.append(("epoch", state.epoch, len(state.rows)))
+        if state.epoch == self.stop_at:
+            state.stop = True
+        if state.epoch == self.crash_at:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_tiny_set_is_learnt_by_heart(net, bars, optimizer):
+    model = net(dropout=0.0)
+    settings = TrainingSettings(epochs=25, batch_size=16, optimizer=optimizer, peak_lr=2e-2)
+    log = fit(model, *bars, settings, seed=0, **SCALE)
+    assert evaluate(model, *bars, **SCALE) == 1.0
+    assert log.rows[-1].loss < 0.1 * log.rows[0].loss
+    assert log.precision == "fp32"
+    assert log.validation_accuracy is None
+
+
+def test_the_seed_decides_everything(net, bars):
+    models = [net() for _ in range(3)]
+    state = torch.get_rng_state()
+    for model, seed in zip(models, (1, 1, 2), strict=True):
+        fit(model, *bars, SETTINGS, seed=seed, **SCALE)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert same_weights(models[0], models[1])
+    assert not same_weights(models[0], models[2])
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("crash_at", [2, 4])
+def test_an_interrupted_run_resumes_to_the_same_weights(net, bars, tmp_path, optimizer, crash_at):
+    settings = replace(SETTINGS, optimizer=optimizer)
+    whole, broken = net(), net()
+    expected = fit(whole, *bars, settings, seed=5, validation=bars, **SCALE)
+    arguments = {"seed": 5, "validation": bars, "checkpoint": tmp_path / "run.safetensors", **SCALE}
+    with pytest.raises(KeyboardInterrupt):
+        fit(broken, *bars, settings, callbacks=[Watch(crash_at=crash_at)], checkpoint_interval_s=0, **arguments)
+    resumed, watch = net(seed=9), Watch()
+    log = fit(resumed, *bars, settings, callbacks=[watch], resume=True, **arguments)
+    assert watch.calls[0] == ("start", 3 * (crash_at - 1))
+    assert same_weights(whole, resumed)
+    assert [(r.epoch, r.loss, r.validation_accuracy, r.learning_rate) for r in log.rows] == [
+        (r.epoch, r.loss, r.validation_accuracy, r.learning_rate) for r in expected.rows
+    ]
+
+
+def test_a_finished_run_resumes_to_its_result(net, bars, tmp_path):
+    arguments = {"seed": 5, "checkpoint": tmp_path / "deep" / "run.safetensors", **SCALE}
+    whole, again, watch = net(), net(seed=9), Watch()
+    expected = fit(whole, *bars, SETTINGS, **arguments)
+    assert fit(again, *bars, SETTINGS, resume=True, callbacks=[watch], **arguments) == expected
+    assert same_weights(whole, again)
+    assert watch.calls == [("start", 12)]
+
+
+def test_a_run_without_a_checkpoint_starts_anew(net, bars, tmp_path):
+    path = tmp_path / "run.safetensors"
+    fit(net(), *bars, SETTINGS, seed=5, checkpoint=path, resume=True, **SCALE)
+    assert [p.name for p in tmp_path.iterdir()] == ["run.safetensors"]
+
+
+KILLED = """
+import os, signal, sys
+import numpy as np, torch
+sys.path.insert(0, sys.argv[1])
+from conftest import TinyNet
+from tinyformer.training import fit
+from test_training_loop import SCALE, SETTINGS
+
+class Kill:
+    def on_start(self, state): pass
+    def on_step(self, state):
+        if state.step == 8:
+            os.kill(os.getpid(), signal.SIGKILL)
+    def on_epoch(self, state): pass
+
+bars = np.load(sys.argv[2])
+fit(TinyNet(), bars["x"], bars["y"], SETTINGS, seed=5, checkpoint=__import__("pathlib").Path(sys.argv[3]),
+    checkpoint_interval_s=0, callbacks=[Kill()], **SCALE)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_loses_no_finished_epoch(net, bars, tmp_path):
+    np.savez(tmp_path / "bars.npz", x=bars[0], y=bars[1])
+    path = tmp_path / "run.safetensors"
+    command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path / "bars.npz"), str(path)]
+    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
+    assert done.returncode == -signal.SIGKILL
+    whole, resumed, watch = net(), net(seed=9), Watch()
+    fit(whole, *bars, SETTINGS, seed=5, **SCALE)
+    fit(resumed, *bars, SETTINGS, seed=5, checkpoint=path, resume=True, callbacks=[watch], **SCALE)
+    assert watch.calls[0] == ("start", 6)
+    assert same_weights(whole, resumed)
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(net, bars, tmp_path, monkeypatch):
+    path = tmp_path / "run.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            net(),
+            *bars,
+            SETTINGS,
+            seed=5,
+            checkpoint=path,
+            checkpoint_interval_s=0,
+            callbacks=[Watch(crash_at=2)],
+            **SCALE,
+        )
+    before = path.read_bytes()
+
+    def full(_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(checkpoints.os, "fsync", full)
+    with pytest.raises(DataError, match=r"cannot be written: no space left"):
+        fit(net(), *bars, SETTINGS, seed=5, checkpoint=path, resume=True, **SCALE)
+    assert path.read_bytes() == before
+
+
+def test_checkpoints_wait_for_their_interval(net, bars, tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(checkpoints, "write", lambda path, position, *_: written.append(position.epoch))
+    for interval_s in (0, 3600):
+        fit(net(), *bars, SETTINGS, seed=5, checkpoint=tmp_path / "run", checkpoint_interval_s=interval_s, **SCALE)
+    assert written == [1, 2, 3, 4, 4]
+
+
+def test_a_checkpoint_of_another_run_is_refused(net, bars, tmp_path):
+    path = tmp_path / "run.safetensors"
+    fit(net(), *bars, SETTINGS, seed=5, checkpoint=path, **SCALE)
+    arguments = {"checkpoint": path, "resume": True, **SCALE}
+    with pytest.raises(ConfigError, match=r"a run with seed = 5, this one has 6"):
+        fit(net(), *bars, SETTINGS, seed=6, **arguments)
+    with pytest.raises(ConfigError, match=r"peak_lr = 0.01, this one has 0.02"):
+        fit(net(), *bars, replace(SETTINGS, peak_lr=0.02), seed=5, **arguments)
+    with pytest.raises(ConfigError, match=r"images = "):
+        fit(net(), bars[0][:32], bars[1][:32], SETTINGS, seed=5, **arguments)
+    with pytest.raises(DataError, match=r"belongs to another model"):
+        fit(net(width=4), *bars, SETTINGS, seed=5, **arguments)
+
+
+@pytest.mark.parametrize("content", [b"", b"odd", b"\x08\0\0\0\0\0\0\0{}      "])
+def test_a_damaged_checkpoint_is_refused(net, bars, tmp_path, content):
+    path = tmp_path / "run.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"is damaged or none: .*; start without resuming"):
+        fit(net(), *bars, SETTINGS, seed=5, checkpoint=path, resume=True, **SCALE)
+
+
+def test_callbacks_see_every_step_and_epoch(net, bars):
+    watch = Watch()
+    fit(net(), *bars, SETTINGS, seed=0, callbacks=[watch], **SCALE)
+    kinds = [call[0] for call in watch.calls]
+    assert kinds == ["start", *(["step"] * 3 + ["epoch"]) * 4]
+    steps = [call for call in watch.calls if call[0] == "step"]
+    assert [call[1] for call in steps] == list(range(1, 13))
+    assert all(call[2] > 0 and call[4] > 0 for call in steps)
+    assert steps[-1][3] == 0
+    assert all(later[2] == earlier[2] + 1 for earlier, later in pairwise(c for c in watch.calls if c[0] == "epoch"))
+
+
+def test_a_callback_can_stop_the_run(net, bars, tmp_path):
+    path = tmp_path / "run.safetensors"
+    log = fit(net(), *bars, SETTINGS, seed=0, callbacks=[Watch(stop_at=2)], checkpoint=path, **SCALE)
+    assert [row.epoch for row in log.rows] == [1, 2]
+    assert len(fit(net(), *bars, SETTINGS, seed=0, checkpoint=path, resume=True, **SCALE).rows) == 2
+
+
+def test_validation_is_of_the_average_and_as_often_as_asked(net, bars):
+    model = net()
+    settings = replace(SETTINGS, epochs=5, validate_every=2)
+    log = fit(model, *bars, settings, seed=0, validation=bars, **SCALE)
+    assert [row.validation_accuracy is not None for row in log.rows] == [False, True, False, True, True]
+    assert log.validation_accuracy == pytest.approx(evaluate(model, *bars, **SCALE))
+    loss = nn.functional.cross_entropy(logits(model, bars[0], **SCALE), torch.from_numpy(bars[1]))
+    assert log.rows[-1].validation_loss == pytest.approx(float(loss), rel=1e-5)
+
+
+def test_the_result_is_the_average_or_else_the_last_weights(net, bars):
+    class Follow(Watch):
+        def on_start(self, state):
+            self.average = state.model.head.weight.detach().clone()
+
+        def on_step(self, state):
+            decay = min(0.9, (1 + state.step) / (10 + state.step))
+            self.average.lerp_(state.model.head.weight.detach(), 1 - decay)
+
+    averaged, last, follow = net(), net(), Follow()
+    fit(averaged, *bars, SETTINGS, seed=0, **SCALE)
+    fit(last, *bars, replace(SETTINGS, ema_decay=0.0), seed=0, callbacks=[follow], **SCALE)
+    assert torch.allclose(averaged.head.weight, follow.average, atol=1e-6)
+    assert not torch.allclose(averaged.head.weight, last.head.weight, atol=1e-4)
+
+
+def test_the_average_follows_its_formula(net):
+    model = net()
+    average = WeightAverage(model, 0.25)
+    expected = model.head.weight.detach().clone()
+    for step in (1, 2, 3):
+        with torch.no_grad():
+            model.head.weight.add_(step)
+            model.norm.num_batches_tracked.add_(1)
+        average.update(step)
+        decay = min(0.25, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * model.head.weight.detach()
+    assert torch.allclose(average.model.head.weight, expected)
+    assert average.model.norm.num_batches_tracked == 3
+
+
+def test_the_forward_hook_counts_steps_and_validation_batches(net, bars):
+    seen = {True: [], False: []}
+
+    def forward(model, images, step):
+        seen[model.training].append(step)
+        return model(images)
+
+    fit(net(), *bars, replace(SETTINGS, epochs=2), seed=0, forward=forward, validation=bars, **SCALE)
+    assert seen[True] == list(range(6))
+    assert seen[False][-1] == 0
+
+
+def test_a_supernet_trains_only_the_sampled_path(net, bars):
+    paths = nn.ModuleList([net(seed=1), net(seed=2)])
+    before = [p.clone() for p in paths[1].parameters()]
+    fit(paths, *bars, replace(SETTINGS, ema_decay=0.0), seed=0, forward=lambda model, x, step: model[0](x), **SCALE)
+    assert all(torch.equal(a, b) for a, b in zip(before, paths[1].parameters(), strict=True))
+
+
+def test_a_supernet_with_unused_paths_resumes(net, bars, tmp_path):
+    def forward(model, images, step):
+        return model[min(step // 6, 1)](images)
+
+    def paths():
+        return nn.ModuleList([net(seed=1), net(seed=2)])
+
+    arguments = {"seed": 0, "forward": forward, **SCALE}
+    whole, resumed = paths(), paths()
+    fit(whole, *bars, SETTINGS, **arguments)
+    path = tmp_path / "run.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            paths(),
+            *bars,
+            SETTINGS,
+            checkpoint=path,
+            checkpoint_interval_s=0,
+            callbacks=[Watch(crash_at=3)],
+            **arguments,
+        )
+    fit(resumed, *bars, SETTINGS, checkpoint=path, resume=True, **arguments)
+    assert same_weights(whole, resumed)
+
+
+def test_a_teacher_teaches(net, bars):
+    teacher = net(seed=4, dropout=0.0)
+    fit(teacher, *bars, TrainingSettings(epochs=25, batch_size=16, peak_lr=2e-2), seed=0, **SCALE)
+    student = net(dropout=0.0)
+    nonsense = np.zeros_like(bars[1])
+    settings = TrainingSettings(epochs=25, batch_size=16, peak_lr=2e-2, distillation=1.0)
+    fit(student, bars[0], nonsense, settings, seed=0, teacher=teacher, **SCALE)
+    assert evaluate(student, *bars, **SCALE) == 1.0
+
+
+def test_losses_follow_their_formulas():
+    generator = torch.Generator().manual_seed(0)
+    scores, taught = torch.randn(2, 4, 3, generator=generator)
+    labels = torch.tensor([0, 1, 2, 0])
+    settings = TrainingSettings(epochs=1, label_smoothing=0.1, distillation=0.25, temperature=3.0)
+    smooth = nn.functional.one_hot(labels, 3) * 0.9 + 0.1 / 3
+    plain = -(smooth * scores.log_softmax(1)).sum(1).mean()
+    images = torch.zeros(4, 1, 1, 1)
+    assert torch.allclose(batch_loss(scores, Batch(images, labels), settings, None), plain)
+    p = (taught / 3).softmax(1)
+    divergence = (p * (p.log() - (scores / 3).log_softmax(1))).sum(1).mean() * 9
+    assert torch.allclose(batch_loss(scores, Batch(images, labels), settings, taught), 0.75 * plain + 0.25 * divergence)
+    mixing = Mix(torch.tensor([1, 0, 3, 2]), torch.tensor([1.0, 0.5, 0.7, 0.9]))
+    target = mixing.share[:, None] * smooth + (1 - mixing.share[:, None]) * smooth[mixing.partner]
+    mixed = -(target * scores.log_softmax(1)).sum(1).mean()
+    assert torch.allclose(batch_loss(scores, Batch(images, labels, mixing), settings, None), mixed)
+
+
+def test_a_diverged_run_says_so(net, bars):
+    settings = TrainingSettings(epochs=3, batch_size=16, optimizer="sgd", peak_lr=1e30)
+    with pytest.raises(TrainingError, match=r"training diverged in epoch \d: the loss is .*; lower peak_lr"):
+        fit(net(), *bars, settings, seed=0, **SCALE)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "expected"),
+    [
+        (np.zeros((2, 8, 8, 1), np.float32), np.zeros(2, np.int64), "images are torch.float32"),
+        (np.zeros((2, 8, 8), np.uint8), np.zeros(2, np.int64), r"allowed: uint8 \(N, H, W, C\)"),
+        (np.zeros((0, 8, 8, 1), np.uint8), np.zeros(0, np.int64), "one or more"),
+        (np.zeros((2, 8, 8, 1), np.uint8), np.zeros(3, np.int64), "for 2 images"),
+        (np.zeros((2, 8, 8, 1), np.uint8), np.zeros(2, np.int32), "labels are torch.int32"),
+    ],
+)
+def test_wrong_data_is_refused(net, x, y, expected):
+    with pytest.raises(DataError, match=expected):
+        fit(net(), x, y, SETTINGS, seed=0, **SCALE)
+
+
+def test_the_model_keeps_its_mode_and_device(net, bars):
+    model, modes = net().eval(), []
+
+    def forward(model, images, step):
+        modes.append(model.training)
+        return model(images)
+
+    settings = replace(SETTINGS, epochs=2, precision="fp32")
+    fit(model, *bars, settings, seed=0, forward=forward, validation=bars, **SCALE)
+    assert modes == [True, True, True, False] * 2
+    assert not model.training
+    assert next(model.parameters()).device.type == "cpu"
+
+
+def test_a_set_smaller_than_a_batch_is_one_batch(net, bars):
+    watch = Watch()
+    fit(net(), bars[0][:5], bars[1][:5], replace(SETTINGS, epochs=1), seed=0, callbacks=[watch], **SCALE)
+    assert [call[1] for call in watch.calls if call[0] == "step"] == [1]
+
+
+def test_bf16_trains_too(net, bars):
+    model = net(dropout=0.0)
+    settings = TrainingSettings(epochs=20, batch_size=16, peak_lr=2e-2, precision="bf16")
+    log = fit(model, *bars, settings, seed=0, validation=bars, **SCALE)
+    assert log.precision == "bf16"
+    assert log.validation_accuracy == 1.0
+    assert model.head.weight.dtype == torch.float32
+
+
+def test_logits_do_not_depend_on_the_batch_size(net, bars):
+    model = net()
+    whole = logits(model, bars[0], **SCALE)
+    parts = logits(model, bars[0], batch_size=7, **SCALE)
+    assert torch.allclose(whole, parts, atol=1e-6)
+    assert model.training
+    assert [len(batch) for batch in image_batches(bars[0], batch_size=20, **SCALE)] == [20, 20, 8]
+
+
+def test_logs_are_written_as_csv_and_jsonl(net, bars, tmp_path):
+    settings = replace(SETTINGS, epochs=2, validate_every=2)
+    log = fit(net(), *bars, settings, seed=0, validation=bars, **SCALE)
+    log.write(tmp_path / "log.csv")
+    log.write(tmp_path / "log.jsonl")
+    with (tmp_path / "log.csv").open() as file:
+        table = list(csv.DictReader(file))
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in table] == ["1", "2"]
+    assert table[0]["validation_accuracy"] == ""
+    assert lines[0]["validation_accuracy"] is None
+    assert lines[1]["loss"] == log.rows[1].loss == float(table[1]["loss"])
+    assert not any(isnan(row.seconds) for row in log.rows)
+    with pytest.raises(ConfigError, match=r"ending '.txt'; allowed: .csv, .jsonl"):
+        log.write(tmp_path / "log.txt")
+
+
+def test_all_augmentations_can_be_trained_with(net, bars):
+    for name in AUGMENTATIONS:
+        fit(net(), *bars, replace(SETTINGS, epochs=1, augmentation=name), seed=0, **SCALE)
