@@ -122,7 +122,7 @@ def layer_norm(
     zero_point: int = 3,
     clamp: tuple[int, int] = (-128, 127),
 ) -> Case:
-    """Scaled-LayerNorm of the last axis; ``factor`` is the real scale from accumulator to output."""
+    """Scaled-LayerNorm of the last axis; ``factor`` is the real scale from accumulator to output, epsilon in Q16."""
     multipliers, left_shift = fixed_point.quantize_multipliers([factor])
     op = ops.LayerNorm(
         epsilon_term=epsilon_term, multiplier=int(multipliers[0]), left_shift=left_shift, low=clamp[0], high=clamp[1]

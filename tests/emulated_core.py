@@ -20,20 +20,18 @@ from unicorn import arm_const
 
 FLAGS = ("-O2", "-std=gnu11", "-ffreestanding", "-fomit-frame-pointer", "-fno-unwind-tables")
 LINK = ("-Wl,--entry=0", "-Wl,-z,max-page-size=4")
-ZIG = (sys.executable, "-m", "ziglang", "cc", "-target", "thumb-freestanding-eabihf")
+ZIG = (sys.executable, "-m", "ziglang", "cc", "-fno-sanitize=all")
+GCC = ("arm-none-eabi-gcc", "-nostartfiles", "-mthumb")
 COMPILERS = {
-    "zig": (*ZIG, "-mcpu=cortex_m7+fp_armv8d16sp", "-fno-sanitize=all"),
-    "gcc": (
-        "arm-none-eabi-gcc",
-        "-nostartfiles",
-        "-mcpu=cortex-m7",
-        "-mthumb",
-        "-mfloat-abi=hard",
-        "-mfpu=fpv5-sp-d16",
-    ),
+    "zig": (*ZIG, "-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m7+fp_armv8d16sp"),
+    "zig-armv6m": (*ZIG, "-target", "thumb-freestanding-eabi", "-mcpu=cortex_m0plus"),
+    "gcc": (*GCC, "-mcpu=cortex-m7", "-mfloat-abi=hard", "-mfpu=fpv5-sp-d16"),
+    "gcc-armv6m": (*GCC, "-mcpu=cortex-m0plus"),
 }
-LINKER_SCRIPT = """SECTIONS {
-  . = 0x08000000; .text : { KEEP(*(.text*)) *(.rodata*) }
+"""Compilers of the runtime; the M7 runs the code of an Armv6-M core too."""
+LINKER_SCRIPT = """PHDRS { code PT_LOAD; }
+SECTIONS {
+  . = 0x08000000; .text : { KEEP(*(.text*)) *(.rodata*) } :code
   /DISCARD/ : { *(.ARM.exidx*) *(.ARM.attributes*) }
 }
 """

@@ -48,9 +48,7 @@ OPERATOR_CASES: Mapping[str, OperatorCase] = {
     "pointwise, blocks of 4": OperatorCase(
         "se_linear_block4_s8", (5, 4, 16), lambda b, x: b.conv2d(x, 16, (1, 1), sparsity=0.7, block=4)
     ),
-    "pointwise, stride 2": OperatorCase(
-        "se_conv2d_s8", (5, 4, 12), lambda b, x: b.conv2d(x, 7, (1, 1), stride=(2, 2))
-    ),
+    "pointwise, stride 2": OperatorCase("se_conv2d_s8", (5, 4, 12), lambda b, x: b.conv2d(x, 7, (1, 1), stride=(2, 2))),
     "conv2d": OperatorCase(
         "se_conv2d_s8", (9, 7, 3), lambda b, x: b.conv2d(x, 8, (3, 3), padding=(1, 1, 1, 1), stride=(2, 1))
     ),
@@ -90,7 +88,9 @@ OPERATOR_CASES: Mapping[str, OperatorCase] = {
     "add of a constant": OperatorCase("se_add_s8", (3, 7, 5), _add_of_a_constant),
     "mul": OperatorCase("se_mul_s8", (5, 6), lambda b, x: b.mul(x, b.constant((6,)))),
     "lookup": OperatorCase("se_lookup_s8", (37,), lambda b, x: b.lookup(x)),
-    "max_pool2d": OperatorCase("se_max_pool2d_s8", (7, 6, 18), lambda b, x: b.max_pool(x, (3, 2), (2, 2), (1, 0, 0, 1))),
+    "max_pool2d": OperatorCase(
+        "se_max_pool2d_s8", (7, 6, 18), lambda b, x: b.max_pool(x, (3, 2), (2, 2), (1, 0, 0, 1))
+    ),
     "avg_pool2d": OperatorCase("se_avg_pool2d_s8", (6, 6, 9), lambda b, x: b.avg_pool(x, (2, 2), (2, 2))),
     "avg_pool2d, padded": OperatorCase(
         "se_avg_pool2d_s8", (5, 5, 9), lambda b, x: b.avg_pool(x, (3, 3), (1, 1), (1, 1, 1, 1))

@@ -128,13 +128,18 @@ def test_a_dense_path_takes_a_byte_for_each_weight() -> None:
     assert dense.ram_bytes >= dense.arena_bytes + borders + BOARD.stack_bytes
 
 
-def test_a_limit_that_the_first_layout_breaks_is_met_with_less_scratch() -> None:
-    half = SparsityConfig.uniform(CONFIG, 0.5, 4)
-    roomy = evaluate(CONFIG, PATH, half, BOARD, objective="size")
-    tight = Limits(BOARD.flash.size_bytes, roomy.ram_bytes)
-    assert evaluate(CONFIG, PATH, half, BOARD, limits=tight) == roomy
-    tighter = evaluate(CONFIG, PATH, half, BOARD, limits=Limits(BOARD.flash.size_bytes, roomy.ram_bytes - 1))
-    assert tighter.ram_bytes < roomy.ram_bytes or tighter == roomy
+def test_a_model_that_does_not_fit_at_once_is_laid_out_smaller() -> None:
+    rng = np.random.default_rng(2)
+    config = sample_supernet(SPACE, rng)
+    job = config, sample_path(config, rng), sample_sparsity(SPACE, config, rng)
+    smallest = evaluate(*job, BOARD, objective="size")
+    fast = evaluate(*job, BOARD, objective="balanced")
+    assert smallest.flash_bytes < fast.flash_bytes
+    tight = Limits(smallest.flash_bytes, BOARD.ram.size_bytes)
+    assert evaluate(*job, BOARD, limits=tight, objective="balanced") == smallest
+    too_tight = Limits(smallest.flash_bytes - 1, BOARD.ram.size_bytes)
+    assert evaluate(*job, BOARD, limits=too_tight, objective="balanced") == fast
+    assert evaluate(*job, BOARD, limits=too_tight, objective="size") == smallest
 
 
 @pytest.mark.slow

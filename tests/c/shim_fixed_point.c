@@ -16,12 +16,6 @@ void shim_clz(int32_t count, const int32_t *values, int32_t *results)
         results[i] = se_clz((uint32_t)values[i]);
 }
 
-void shim_clz64(int32_t count, const int64_t *values, int32_t *results)
-{
-    for (int32_t i = 0; i < count; i++)
-        results[i] = se_clz64((uint64_t)values[i]);
-}
-
 void shim_exp_negative(int32_t count, const int32_t *steps, int32_t multiplier, int32_t fraction_bits,
                        int32_t *results)
 {

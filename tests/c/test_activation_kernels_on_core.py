@@ -1,4 +1,4 @@
-"""The kernels without weights on an emulated Cortex-M7: DSP and portable code equal the reference.
+"""The kernels without weights on an emulated core: DSP, portable and Armv6-M code equal the reference.
 
 The memory behind every array is missing there, so reads and writes past an end fault; the kernels' promise that the
 number of instructions does not depend on the data is checked too.
@@ -22,13 +22,24 @@ pytestmark = pytest.mark.emulator
 SOURCES = ("se_softmax.c", "se_layer_norm.c", "se_elementwise.c", "se_pool2d.c", "se_move.c")
 
 
-@pytest.fixture(scope="module", params=["dsp", "portable", pytest.param("gcc", marks=pytest.mark.full)])
+BUILDS = {  # compiler and defines
+    "dsp": ("zig", ()),
+    "portable": ("zig", ("SE_PORTABLE",)),
+    "armv6m": ("zig-armv6m", ()),
+    "gcc": ("gcc", ()),
+    "gcc-armv6m": ("gcc-armv6m", ()),
+}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[pytest.mark.full] if "gcc" in name else []) for name in BUILDS],
+)
 def core(
     request: pytest.FixtureRequest, runtime_directory: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> emulated_core.EmulatedCore:
+    compiler, defines = BUILDS[request.param]
     sources = [runtime_directory / name for name in SOURCES]
-    defines = ["SE_PORTABLE"] if request.param == "portable" else []
-    compiler = "gcc" if request.param == "gcc" else "zig"
     output = tmp_path_factory.mktemp("core") / "kernels.elf"
     return emulated_core.EmulatedCore(emulated_core.build(sources, output, defines, compiler=compiler))
 

@@ -56,6 +56,9 @@ class Recorder:
     def on_start(self, state):
         pass
 
+    def on_gradients(self, state):
+        pass
+
     def on_step(self, state):
         for target, model in ((self.blocks, state.model), (self.average_blocks, state.average)):
             target.append([layer.zero_blocks for layer in sparsity_report(model, TARGETS).layers])
@@ -136,6 +139,21 @@ def test_an_interrupted_run_resumes_to_the_same_weights(images, tmp_path, crash_
         )
     fit(resumed, *images, SETTINGS, callbacks=callbacks(), resume=True, **arguments)
     assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in whole.state_dict().items())
+
+
+def test_pruned_weights_have_no_gradient(images):
+    shares = []
+
+    class Watch(Recorder):
+        def on_gradients(self, state):
+            for name in TARGETS:
+                weight = state.model.get_submodule(name).weight
+                assert not weight.grad[weight == 0].any()
+            shares.append(float((weight.grad == 0).float().mean()))  # of the last layer
+
+    fit(network(), *images, SETTINGS, seed=0, callbacks=[GradualPruning(TARGETS, end=0.5), Watch()], **SCALE)
+    assert shares[0] == 0
+    assert shares[-1] == pytest.approx(0.8, abs=0.1)
 
 
 def test_nothing_is_pruned_before_the_beginning():

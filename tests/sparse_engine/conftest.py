@@ -1,8 +1,8 @@
 """Bundles that several test files look at, compiled once per worker."""
 
 import pytest
-from engine_models import convolutional_net, transformer_net
 
+from engine_models import convolutional_net, transformer_net
 from tinyformer.sparse_engine.compiler import compile_graph
 
 

@@ -5,8 +5,8 @@ import shutil
 
 import numpy as np
 import pytest
-from engine_models import convolutional_net, random_inputs, zoo
 
+from engine_models import convolutional_net, random_inputs, zoo
 from tinyformer.errors import ConfigError, DataError, UnsupportedModelError
 from tinyformer.sparse_engine import graph_file, reference
 from tinyformer.sparse_engine.bundle import Border, Manifest, describe, staged
@@ -170,5 +170,3 @@ def test_damaged_graph_file(content, tmp_path):
         graph_file.load(tmp_path / "h.npz")
     with pytest.raises(DataError, match="not a graph file"):
         graph_file.load(tmp_path / "missing.npz")
-
-

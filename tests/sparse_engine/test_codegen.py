@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine_models import convolutional_net, transformer_net
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine_models import convolutional_net, transformer_net
 from tinyformer import boards
 from tinyformer.errors import ConfigError
 from tinyformer.sparse_engine import codegen, coding, kernels, memory, toolchain
@@ -104,7 +104,8 @@ def test_good_names(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "2net", "net-1", "net\n", "_net", "é", "int", "Main", "class", "se", "se_kernels", "SE_x", "x" * 41, "a b"]
+    "name",
+    ["", "2net", "net-1", "net\n", "_net", "é", "int", "Main", "class", "se", "se_kernels", "SE_x", "x" * 41, "a b"],
 )
 def test_bad_names(name):
     with pytest.raises(ConfigError):

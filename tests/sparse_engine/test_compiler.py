@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine_models import convolutional_net, random_inputs, transformer_net
 
+from engine_models import convolutional_net, random_inputs, transformer_net
 from tinyformer import boards
 from tinyformer.boards import Memory
 from tinyformer.errors import ConfigError, DoesNotFitError, ToolchainError
@@ -152,9 +152,7 @@ def test_less_scratch_makes_it_fit():
 
 
 def test_speed_is_not_slower_than_size():
-    counts = {
-        goal: analyze_graph(transformer_net(), BOARD, goal).figures for goal in ("size", "speed", "balanced")
-    }
+    counts = {goal: analyze_graph(transformer_net(), BOARD, goal).figures for goal in ("size", "speed", "balanced")}
     weights = {goal: sum(layer.weight_bytes for layer in figures.layers) for goal, figures in counts.items()}
     assert counts["speed"].instructions <= counts["balanced"].instructions
     assert counts["speed"].instructions <= counts["size"].instructions
@@ -230,6 +228,6 @@ def test_emulate_reports_what_the_command_prints(tmp_path):
     np.testing.assert_array_equal(result.outputs, reference.run(graph, samples))
     printed = json.loads(json.dumps(result.figures.to_dict()))
     assert printed["instructions"] > sum(layer["instructions"] for layer in printed["layers"]) > 0
+    compile_graph(graph, BOARD, tmp_path / "c", toolchain=None)
     with pytest.raises(ConfigError, match="has no image"):
-        compile_graph(graph, BOARD, tmp_path / "c", toolchain=None)
         deployment.emulate(tmp_path / "c", samples)

@@ -145,25 +145,25 @@ def test_normalize_row_is_within_a_unit(data: st.DataObject, columns: int) -> No
     x = rng.integers(-spread, spread, columns, endpoint=True)
     if data.draw(st.booleans()):
         x[0] = 127  # an outlier
-    epsilon_term = data.draw(st.integers(1, columns * columns))
+    epsilon_term = data.draw(st.integers(1, columns * columns * 2**16))
     total, squares = int(x.sum()), int((x * x).sum())
-    variance = columns * squares - total * total + epsilon_term
+    variance = ((columns * squares - total * total) << 16) + epsilon_term
     centred = columns * x - total
     result = fixed_point.normalize_row(centred, np.array([variance]))
     assert np.abs(result).max() <= 32767
-    exact = 128 * centred / sqrt(variance)
-    lost = 2.0**-28 * max(1.0, sqrt(variance) / 2**9)
+    exact = 128 * 256 * centred / sqrt(variance)
+    lost = 2.0**-28 * max(1.0, sqrt(variance) / 2**17)
     assert np.abs(result - exact).max() <= 0.5 + np.abs(exact).max() * lost
 
 
 def test_normalize_row_of_the_largest_deviation() -> None:
     """One outlier in the longest row: 128 * sqrt(n - 1) still fits an int16, and the shifted value an int32."""
-    columns = 65025
+    columns = 65500
     x = np.full(columns, -128, np.int64)
     x[0] = 127
     for scale in (1, 255):
         values = -128 + (x + 128) // scale
-        variance = columns * int((values * values).sum()) - int(values.sum()) ** 2 + 1
+        variance = ((columns * int((values * values).sum()) - int(values.sum()) ** 2) << 16) + 1
         result = fixed_point.normalize_row(columns * values - values.sum(), np.array([variance]))
         assert result[0] == pytest.approx(128 * sqrt(columns - 1), abs=2)
         assert result.max() <= 32767

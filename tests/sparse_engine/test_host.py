@@ -6,8 +6,8 @@ import sys
 
 import numpy as np
 import pytest
-from engine_models import convolutional_net, random_inputs, transformer_net
 
+from engine_models import convolutional_net, random_inputs, transformer_net
 from tinyformer.errors import DataError
 from tinyformer.sparse_engine import host, reference, toolchain
 from tinyformer.sparse_engine.compiler import compile_graph

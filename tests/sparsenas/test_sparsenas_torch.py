@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ import torch
 
 from search_fakes import fake_resources
 from tiny_search import RECIPE, SPACE, dataset
+from tinyformer.pruning import GradualPruning
 from tinyformer.resources import Limits
 from tinyformer.search_space import SparsityConfig, layer_sparsities, sample_path, sample_supernet
 from tinyformer.sparsenas import finetune as stage_two
 from tinyformer.sparsenas import search as stage_one
+from tinyformer.sparsenas import torch_actions as torch_actions_module
 from tinyformer.sparsenas.actions import PruningRun
 from tinyformer.sparsenas.settings import FinetuneSettings, SparsenasSettings
 from tinyformer.sparsenas.torch_actions import inherit, restore, torch_actions
@@ -64,6 +67,19 @@ def test_iterative_pruning_reaches_the_sparsity_and_goes_on_from_its_checkpoint(
         np.testing.assert_array_equal(array, to_arrays(again)[name])
     for name in layer_sparsities(CONFIG, PATH, HALF):
         assert np.mean(weights[0][f"{name}.weight"] == 0) == pytest.approx(0.5, abs=0.1)
+
+
+def test_sparsity_rises_during_the_ramp_only(supernet: Supernet, monkeypatch: pytest.MonkeyPatch) -> None:
+    rises: list[float] = []
+
+    class Watched(GradualPruning):
+        def on_epoch(self, state: Any) -> None:
+            weight = state.model.get_submodule(next(iter(self.targets))).get_parameter("weight")
+            rises.append(float((weight == 0).float().mean()))
+
+    monkeypatch.setattr(torch_actions_module, "GradualPruning", Watched)
+    torch_actions(dataset(), SETTINGS, RECIPE).prune(extract(supernet, PATH), HALF, PruningRun(2, 4, seed=1))
+    assert rises[0] < rises[1] == rises[2] == rises[3]
 
 
 @pytest.mark.slow

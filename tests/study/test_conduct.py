@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -76,15 +77,23 @@ def test_what_an_evaluation_raises_leaves_the_trial_to_be_repeated(tmp_path: Pat
 def test_trials_of_a_process_that_dies_are_waited_for_and_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study_module, "BEAT_S", 3600)
-    monkeypatch.setattr(study_module, "DEAD_AFTER_S", 0.15)
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            monkeypatch.setattr(study_module, "DEAD_AFTER_S", -1.0)
+
     with open_storage(f"sqlite:///{tmp_path / 's.db'}") as storage:
         other = Study(storage, "s")
         assert other.ask(3) is not None
         with Study(storage, "s") as study:
+            monkeypatch.setattr(time, "sleep", sleep)
             run(study, count=3)
+            monkeypatch.undo()
             assert study.ended(3)
         other.close()
+    assert slept == [0.01] * 3
 
 
 def test_a_tally_counts_reasons(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def test_only_models_that_fit_are_counted() -> None:
     limits = Limits(60_000, 24_000)
     analysis = analyze(SPACE, limits, fake_resources, SETTINGS)
     assert 0 < analysis.evaluated < 60
+    assert analysis.probability == analysis.accepted / analysis.evaluated > analysis.accepted / 60
     assert set(analysis.unfit) == {"flash", "RAM"}
     assert sum(analysis.unfit.values()) >= 60 - analysis.evaluated
 

@@ -83,15 +83,19 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...
 
 
 def test_the_best_supernet_has_the_best_mean_of_path_means(run: Run) -> None:
+    run.limits = LOOSE
     result = run.search()
     trials = run.trials()
     finished = {t.index: t.objective for t in trials["supernas"] if t.objective is not None}
     assert len(finished) >= 2
+    several_paths = 0
     for index, objective in finished.items():
         candidates = trials[f"supernas/{index}"]
         assert [c.index for c in candidates] == list(range(6))
         paths = [[c.objective for c in candidates if c.index // 3 == j and c.objective is not None] for j in range(2)]
+        several_paths += all(paths)
         assert objective == pytest.approx(fmean(fmean(path) for path in paths if path))
+    assert several_paths
     assert result.accuracy == max(finished.values())
     assert finished[result.index] == result.accuracy
     best = next(t for t in trials["supernas"] if t.index == result.index)
@@ -107,7 +111,7 @@ def test_weights_of_every_trained_supernet_are_kept(run: Run) -> None:
     assert description["supernet"] == dict(next(t for t in run.trials()["supernas"] if t.index == result.index).params)
     assert description["training"]["epochs"] == 10
     assert arrays.keys() == {"value"}
-    trained = {t.index for t in run.trials()["supernas"] if "candidates" in t.details}
+    trained = {t.index for t in run.trials()["supernas"] if t.objective is not None}
     assert {p.name for p in run.folder.glob("*.safetensors")} == {f"supernet-{i:04d}.safetensors" for i in trained}
 
 
@@ -141,7 +145,7 @@ def test_a_supernet_with_most_paths_over_memory_is_skipped_untrained(run: Run) -
     skipped = [t for t in supernets if t.reason == "most paths over RAM"]
     assert 0 < len(skipped) < 12
     assert all(t.metrics["share_over_memory"] > 0.5 for t in skipped)
-    assert calls.names.count("train") == 12 - len(skipped)
+    assert calls.names.count("train") == sum(t.objective is not None for t in supernets) > 0
     assert not any(f"supernas/{t.index}" in run.trials() for t in skipped)
 
 
@@ -171,8 +175,13 @@ def test_no_usable_supernet_is_an_error_with_the_reason(run: Run) -> None:
 
 def test_no_sparse_model_that_fits_is_an_error_with_the_reason(run: Run) -> None:
     run.limits = Limits(9_000, 10**6)
+    calls = Calls()
     with pytest.raises(DoesNotFitError, match=r"no sparse model fits \(4 supernets\)"):
-        run.search()
+        run.search(calls)
+    assert calls.names == []  # no supernet was trained in vain
+    trials = run.trials()
+    assert [len(trials[f"supernas/{i}"]) for i in range(4)] == [6] * 4
+    assert all(t.details["candidates"]["skipped"] == {"over flash": 6} for t in trials["supernas"])
 
 
 def test_a_supernet_whose_training_diverges_is_skipped(run: Run) -> None:

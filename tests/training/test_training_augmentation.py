@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyformer.training import AUGMENTATIONS, Augmentation, normalize
+from tinyformer.training import AUGMENTATIONS, Augmentation, batches, normalize
 from tinyformer.training import augmentation as augment
 from tinyformer.training.batches import Samples, epoch_batches
 
@@ -112,8 +112,6 @@ def test_plain_batches_are_the_normalised_images():
 
 
 def test_chunks_do_not_lose_images(monkeypatch):
-    from tinyformer.training import batches  # noqa: PLC0415 - to patch it
-
     monkeypatch.setattr(batches, "_CHUNK_ELEMENTS", 40)
     data = Samples(IMAGES.repeat(10, 1, 1, 1)[..., :1], torch.arange(20), 0.0, 1.0)
     seen = torch.cat([batch.labels for batch in epoch_batches(data, 3, AUGMENTATIONS["crop_flip"], rng())])

@@ -48,6 +48,9 @@ class Watch:
     def on_start(self, state):
         self.calls.append(("start", state.step))
 
+    def on_gradients(self, state):
+        self.calls.append(("gradients", state.step))
+
     def on_step(self, state):
         self.calls.append(("step", state.step, state.loss, state.seconds_left, state.images_per_second))
 
@@ -123,6 +126,7 @@ from test_training_loop import SCALE, SETTINGS
 
 class Kill:
     def on_start(self, state): pass
+    def on_gradients(self, state): pass
     def on_step(self, state):
         if state.step == 8:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -206,12 +210,29 @@ def test_callbacks_see_every_step_and_epoch(net, bars):
     watch = Watch()
     fit(net(), *bars, SETTINGS, seed=0, callbacks=[watch], **SCALE)
     kinds = [call[0] for call in watch.calls]
-    assert kinds == ["start", *(["step"] * 3 + ["epoch"]) * 4]
+    assert kinds == ["start", *(["gradients", "step"] * 3 + ["epoch"]) * 4]
     steps = [call for call in watch.calls if call[0] == "step"]
     assert [call[1] for call in steps] == list(range(1, 13))
     assert all(call[2] > 0 and call[4] > 0 for call in steps)
     assert steps[-1][3] == 0
     assert all(later[2] == earlier[2] + 1 for earlier, later in pairwise(c for c in watch.calls if c[0] == "epoch"))
+
+
+def test_callbacks_change_gradients_before_they_are_clipped(net, bars):
+    class Mask(Watch):
+        def on_gradients(self, state):
+            state.model.head.weight.grad.mul_(1e6)
+            state.model.conv.weight.grad.zero_()
+
+    model = net()
+    before = model.conv.weight.detach().clone(), model.head.weight.detach().clone()
+    settings = TrainingSettings(
+        epochs=1, batch_size=48, optimizer="sgd", peak_lr=1.0, weight_decay=0, gradient_clip=0.1
+    )
+    fit(model, *bars, settings, seed=0, callbacks=[Mask()], **SCALE)
+    assert torch.equal(model.conv.weight, before[0])
+    moved = (model.head.weight.detach() - before[1]).norm()
+    assert float(moved) == pytest.approx(0.1 * 1.9, rel=1e-3)  # Nesterov's first step
 
 
 def test_a_callback_can_stop_the_run(net, bars, tmp_path):
@@ -260,6 +281,34 @@ def test_the_average_follows_its_formula(net):
         expected = decay * expected + (1 - decay) * model.head.weight.detach()
     assert torch.allclose(average.model.head.weight, expected)
     assert average.model.norm.num_batches_tracked == 3
+
+
+def test_the_average_moves_shared_weights_once(net):
+    model = nn.ModuleList([net(seed=1), net(seed=2)])
+    model[1].head = model[0].head
+    average = WeightAverage(model, 0.5)
+    start = model[0].head.weight.detach().clone()
+    with torch.no_grad():
+        model[0].head.weight.add_(1.0)
+    average.update(100)
+    assert average.model[0].head.weight is average.model[1].head.weight
+    assert torch.allclose(average.model[0].head.weight, start + 0.5)
+
+
+def test_shared_weights_resume(net, bars, tmp_path):
+    def tied(seed=1):
+        pair = nn.ModuleList([net(seed=seed), net(seed=seed + 1)])
+        pair[1].conv = pair[0].conv
+        return pair
+
+    arguments = {"seed": 0, "forward": lambda model, x, step: model[step % 2](x), **SCALE}
+    whole, resumed, path = tied(), tied(5), tmp_path / "run.safetensors"
+    fit(whole, *bars, SETTINGS, **arguments)
+    broken = {"checkpoint": path, "checkpoint_interval_s": 0, "callbacks": [Watch(crash_at=3)]}
+    with pytest.raises(KeyboardInterrupt):
+        fit(tied(), *bars, SETTINGS, **broken, **arguments)
+    fit(resumed, *bars, SETTINGS, checkpoint=path, resume=True, **arguments)
+    assert same_weights(whole, resumed)
 
 
 def test_the_forward_hook_counts_steps_and_validation_batches(net, bars):

@@ -17,7 +17,7 @@ def read(request: Request) -> Arrays:  # noqa: ARG001 - one signature for every 
         MissingExtraError: scikit-learn is not installed.
     """
     try:
-        from sklearn.datasets import load_digits  # noqa: PLC0415 - an extra
+        from sklearn.datasets import load_digits
     except ImportError as error:
         raise MissingExtraError("scikit-learn", "search", "the digits dataset") from error
     bunch = load_digits()

@@ -20,7 +20,7 @@ def pillow(purpose: str) -> ModuleType:
         MissingExtraError: it is not installed.
     """
     try:
-        from PIL import Image  # noqa: PLC0415 - an extra
+        from PIL import Image
     except ImportError as error:
         raise MissingExtraError("pillow", "search", purpose) from error
     return Image
@@ -37,7 +37,7 @@ def read_image(path: Path, size: tuple[int, int] | None, grayscale: bool) -> npt
         MissingExtraError: Pillow is not installed.
     """
     image_module = pillow("reading image files")
-    from PIL import ImageOps  # noqa: PLC0415 - an extra
+    from PIL import ImageOps
 
     try:
         with image_module.open(path) as file:

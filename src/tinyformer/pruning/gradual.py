@@ -55,6 +55,9 @@ class GradualPruning:
     of the run they stay. After every step pruned weights, those of an average included, are zero; a pruned block stays
     pruned. With ``begin = end = 0`` everything is pruned before the first step: one-shot, then fine-tuning.
 
+    Pruned weights have no gradient: where a whole channel is pruned, batch norm divides by next to nothing, and the
+    gradients of weights that are gone would take all that clipping leaves.
+
     The masks follow from the weights and the step, so that a run that resumes finds them again.
 
     Args:
@@ -80,6 +83,7 @@ class GradualPruning:
         self.targets = dict(targets)
         self._begin, self._end, self._every, self._score = begin, end, every, score
         self._first = self._last = 0
+        self._parameters: list[nn.Parameter] = []
         self._weights: list[Tensor] = []
         self._averages: list[Tensor] = []
         self._masks: list[Tensor] = []
@@ -90,13 +94,20 @@ class GradualPruning:
         self._first = round(self._begin * state.total_steps)
         self._last = max(round(self._end * state.total_steps), self._first)
         self._depthwise = [is_depthwise(module) for module in layers.values()]
-        self._weights = [weight_of(module).data for module in layers.values()]
+        self._parameters = [weight_of(module) for module in layers.values()]
+        self._weights = [parameter.data for parameter in self._parameters]
         average = state.average
         self._averages = [] if average is None else [weight_of(average.get_submodule(name)).data for name in layers]
         self._masks = []
         if state.step >= self._first:
             self._update_masks(self._latest_update(state.step))
         self._apply()
+
+    def on_gradients(self, state: PrunableRun) -> None:  # noqa: ARG002 - a callback's signature
+        """Keep the gradients of pruned weights at zero."""
+        for parameter, mask in zip(self._parameters, self._masks, strict=False):
+            if parameter.grad is not None:
+                parameter.grad.mul_(mask)
 
     def on_step(self, state: PrunableRun) -> None:
         """Keep pruned weights at zero, and prune more when it is due."""

@@ -30,10 +30,12 @@ _PRESETS: Mapping[str, SearchSpace] = {
         input_shape=(8, 8, 1),
         classes=10,
         dots=(
-            DotSpace((16, 24), (16, 24), (1, 2), (24, 32), (24, 32), (1,)),
-            DotSpace((32, 48), (32, 48), (1, 2), (48, 56), (32, 48), (1,)),
+            # narrower layers of the first DoT do not survive pruning in blocks of 4
+            DotSpace((32, 40), (32, 40), (1,), (32, 40), (32, 40), (1,)),
+            DotSpace((40, 48), (40, 48), (1,), (40, 48), (32, 40, 48), (1,)),
         ),
         candidates=_DIGITS,
+        sparsities=(0.6, 0.7, 0.8),
     ),
     "small": SearchSpace(
         name="small",

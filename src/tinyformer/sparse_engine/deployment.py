@@ -73,7 +73,7 @@ def golden_inputs(directory: Path) -> Int8Array:
     path = directory / "golden" / "inputs.npy"
     try:
         samples: Int8Array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}): compile the model again") from error
     return samples
 

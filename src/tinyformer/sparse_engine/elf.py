@@ -102,8 +102,8 @@ def read(path: Path) -> ElfImage:
         ToolchainError: the file cannot be read, or is not a linked 32-bit Arm ELF file.
     """
     try:
-        from elftools.common.exceptions import ELFError  # noqa: PLC0415 - an extra
-        from elftools.elf.elffile import ELFFile  # noqa: PLC0415
+        from elftools.common.exceptions import ELFError
+        from elftools.elf.elffile import ELFFile
     except ImportError:
         raise MissingExtraError("pyelftools", "emulator", "reading an image") from None
     try:

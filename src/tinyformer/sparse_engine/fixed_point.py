@@ -22,6 +22,9 @@ EXP2_COEFFICIENTS = (1073741824, -744258022, 257897349, -59392554, 9905155, -102
 EXP2_INPUT_BITS = 20
 EXP_MULTIPLIER_MAX = 2**24 - 1
 
+VARIANCE_FRACTION_BITS = 16
+"""Fraction bits of a row's variance: without them, epsilon would round to 0 or 1 beside variances as small."""
+
 
 def requantize(
     accumulator: npt.NDArray[np.integer],
@@ -163,17 +166,18 @@ def row_multiplier(row_sum: npt.NDArray[np.integer], multiplier: int, exponent: 
 
 
 def normalize_row(centred: npt.NDArray[np.integer], variance: npt.NDArray[np.integer]) -> Int64Array:
-    """Return round(128 * centred / sqrt(variance)), the Scaled-LayerNorm's int16 values (paper Sec. III-C3).
+    """Return round(128 * centred / sqrt(variance / 2**16)), the Scaled-LayerNorm's int16 values (paper Sec. III-C3).
 
     Args:
         centred: n * x - sum(x) for rows of n values, shape (..., n).
-        variance: n * sum(x * x) - sum(x) ** 2 + epsilon term, 1 .. 2**62 - 1, shape (..., 1).
+        variance: (n * sum(x * x) - sum(x) ** 2) * 2**16 + epsilon term, 1 .. 2**63 - 1, shape (..., 1).
     """
     variance = np.asarray(variance, np.uint64)
     zeros = leading_zeros(variance, 64) & ~1
     normalized = (variance << zeros.astype(np.uint64)) >> np.uint64(32)
     half_exponent = (64 - zeros) >> 1
-    multiplier = (reciprocal_sqrt(normalized) >> 1) >> np.maximum(half_exponent - 10, 0)
-    shifted = np.asarray(centred, np.int64) << np.maximum(10 - half_exponent, 0)
+    excess = half_exponent - 10 - VARIANCE_FRACTION_BITS // 2
+    multiplier = (reciprocal_sqrt(normalized) >> 1) >> np.maximum(excess, 0)
+    shifted = np.asarray(centred, np.int64) << np.maximum(-excess, 0)
     rounded: Int64Array = (shifted * multiplier + (1 << 31)) >> 32
     return rounded

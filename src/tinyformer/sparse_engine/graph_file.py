@@ -62,7 +62,7 @@ def load(path: Path) -> Graph:
             data,
         )
         graph.verify()
-    except (OSError, BadZipFile, KeyError, ValueError, TypeError) as error:
+    except (OSError, EOFError, BadZipFile, KeyError, ValueError, TypeError) as error:
         raise DataError(f"{path}: not a graph file ({error}): compile the model again") from error
     return graph
 

@@ -135,6 +135,6 @@ def too_large(layout: Layout, memory_name: str, need_bytes: int, limit_bytes: in
     largest = sorted(parts.items(), key=lambda item: -item[1])[:_LARGEST_SHOWN]
     listed = ", ".join(f"'{part}' {nbytes}" for part, nbytes in largest)
     return DoesNotFitError(
-        f"model '{name}' takes {need_bytes} bytes of {memory_name}, allowed are {limit_bytes}; largest {kind}: {listed};"
-        " use a smaller or sparser model, or a board with more"
+        f"model '{name}' takes {need_bytes} bytes of {memory_name}, allowed are {limit_bytes}; largest {kind}:"
+        f" {listed}; use a smaller or sparser model, or a board with more"
     )

@@ -1,4 +1,4 @@
-"""The ONNX file as onnxruntime computes it, in the integers of the bundle: the truth that compiled models are held to."""
+"""The ONNX file as onnxruntime computes it, in the bundle's integers: what compiled models are compared with."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class OnnxModel:
         return border.from_file_layout(values)
 
     def tensors(self, sample: npt.NDArray[Any], graph: Graph) -> dict[str, npt.NDArray[np.int8]]:
-        """Return the int8 tensors of one inference that both the file and a lowered graph have, in the graph's layout."""
+        """Return the int8 tensors of one inference that file and lowered graph share, in the graph's layout."""
         known = {name for node in self._proto.graph.node for name in node.output}
         wanted = [
             name
@@ -82,11 +82,10 @@ class OnnxModel:
 
 def _session(proto: onnx.ModelProto) -> Any:
     try:
-        import onnxruntime  # noqa: PLC0415 - an extra
+        import onnxruntime
     except ImportError as error:
         raise MissingExtraError("onnxruntime", "onnx", "comparing with the ONNX model") from error
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-

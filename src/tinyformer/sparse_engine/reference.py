@@ -146,7 +146,8 @@ def _layer_norm(graph: Graph, node: Node, values: Values) -> Int64Array:
     x, gamma, beta = (_wide(node, values, i) for i in range(3))
     n = x.shape[-1]
     total = x.sum(axis=-1, keepdims=True)
-    variance = n * (x * x).sum(axis=-1, keepdims=True) - total * total + op.epsilon_term
+    variance = n * (x * x).sum(axis=-1, keepdims=True) - total * total
+    variance = (variance << fixed_point.VARIANCE_FRACTION_BITS) + op.epsilon_term
     normalized = fixed_point.normalize_row(n * x - total, variance)
     return _requantize(graph, node, normalized * gamma + beta, op.multiplier)
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyformer.sparse_engine import fixed_point, ops
+from tinyformer.sparse_engine.fixed_point import INT8_MAX, INT8_MIN
 from tinyformer.sparse_engine.ir import DType, Graph, IntArray, Node, Operator, QuantParams, Shape, Tensor
 
 _SCALE = 0.05
@@ -85,18 +86,18 @@ class GraphBuilder:
         multipliers, left_shift = fixed_point.quantize_multipliers([_OUTPUT_DEVIATION / deviation])
         return self._append(ops.MatMul(transpose_b, int(multipliers[0]), left_shift), (a, b))
 
-    def add(self, a: str, b: str) -> str:
-        """Append a sum."""
+    def add(self, a: str, b: str, *, low: int = INT8_MIN, high: int = INT8_MAX) -> str:
+        """Append a sum, clamped to ``low`` .. ``high``."""
         shift, weight_a, weight_b = 14, 10000, 9000
         output = self._zero_point()
         offset = (output << shift) + (1 << (shift - 1))
         offset -= self._zero_point_of(a) * weight_a + self._zero_point_of(b) * weight_b
-        return self._append(ops.Add(weight_a, weight_b, offset, shift), (a, b), output)
+        return self._append(ops.Add(weight_a, weight_b, offset, shift, low, high), (a, b), output)
 
-    def mul(self, a: str, b: str) -> str:
-        """Append a product, element by element."""
+    def mul(self, a: str, b: str, *, low: int = INT8_MIN, high: int = INT8_MAX) -> str:
+        """Append a product, element by element, clamped to ``low`` .. ``high``."""
         multipliers, left_shift = fixed_point.quantize_multipliers([1 / 120])
-        return self._append(ops.Mul(int(multipliers[0]), left_shift), (a, b))
+        return self._append(ops.Mul(int(multipliers[0]), left_shift, low, high), (a, b))
 
     def softmax(self, x: str, scale: float = _SCALE) -> str:
         """Append a softmax whose input counts in steps of ``scale``."""
@@ -107,22 +108,31 @@ class GraphBuilder:
         )
         return self._append(op, (x,), -128)
 
-    def layer_norm(self, x: str) -> str:
-        """Append a Scaled-LayerNorm."""
+    def layer_norm(self, x: str, *, low: int = INT8_MIN, high: int = INT8_MAX) -> str:
+        """Append a Scaled-LayerNorm, clamped to ``low`` .. ``high``."""
         columns = self._tensors[x].shape[-1]
         gamma = self._constant("gamma", self._generator.integers(40, 128, columns).astype(np.int16))
         beta = self._constant("beta", self._generator.integers(-4000, 4000, columns).astype(np.int32))
         multipliers, left_shift = fixed_point.quantize_multipliers([_OUTPUT_DEVIATION / (128 * 84)])
         epsilon = max(1, round(columns**2 * 1e-5 / _SCALE**2))
-        return self._append(ops.LayerNorm(1e-5, epsilon, int(multipliers[0]), left_shift), (x, gamma, beta))
+        return self._append(ops.LayerNorm(1e-5, epsilon, int(multipliers[0]), left_shift, low, high), (x, gamma, beta))
 
     def max_pool(self, x: str, kernel: ops.Pair, stride: ops.Pair, padding: ops.Pads = (0, 0, 0, 0)) -> str:
         """Append a maximum over windows."""
         return self._append(ops.MaxPool2D(kernel, stride, padding), (x,), self._zero_point_of(x))
 
-    def avg_pool(self, x: str, kernel: ops.Pair, stride: ops.Pair, padding: ops.Pads = (0, 0, 0, 0)) -> str:
-        """Append a mean over windows, of the values inside the image."""
-        op = ops.AvgPool2D(kernel, stride, padding)
+    def avg_pool(
+        self,
+        x: str,
+        kernel: ops.Pair,
+        stride: ops.Pair,
+        padding: ops.Pads = (0, 0, 0, 0),
+        *,
+        low: int = INT8_MIN,
+        high: int = INT8_MAX,
+    ) -> str:
+        """Append a mean over windows, of the values inside the image, clamped to ``low`` .. ``high``."""
+        op = ops.AvgPool2D(kernel, stride, padding, low=low, high=high)
         multipliers, left_shift = fixed_point.quantize_multipliers([1.2 / count for count in op.counts])
         constant = self._constant("multipliers", multipliers)
         return self._append(replace(op, left_shift=left_shift), (x, constant))

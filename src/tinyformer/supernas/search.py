@@ -162,6 +162,9 @@ class _Search(Generic[S, M]):
         over = self._share_over_memory(config, rng)
         if over > self.settings.test_share:
             return Skip("most paths over RAM", {"share_over_memory": over})
+        if not self._any_candidate_fits(trial.index, config):  # seen before the training, which would be in vain
+            tally = Tally.of(self._run_candidates(trial.index, config, {}))
+            return Skip("no sparse model fits", details={"candidates": asdict(tally)})
         return _Supernet(config, seed, find_arrays(self._weights_file(trial.index), self._describe(config, seed)))
 
     def _share_over_memory(self, config: SupernetConfig, rng: np.random.Generator) -> float:
@@ -185,27 +188,36 @@ class _Search(Generic[S, M]):
             return Skip("training diverged")
         if job.weights is None:
             save_arrays(self._weights_file(trial.index), weights, self._describe(job.config, job.seed))
-        with self._study(f"{self.name}/{trial.index}", "random") as study:
+        trials = self._run_candidates(trial.index, job.config, weights)
+        averages = self._path_averages(trials)
+        return Outcome(fmean(averages), {"paths": len(averages)}, {"candidates": asdict(Tally.of(trials))})
+
+    def _run_candidates(self, supernet: int, config: SupernetConfig, weights: Arrays) -> tuple[Trial, ...]:
+        """Evaluate T_j paths with T_k sparsity configurations each."""
+        with self._study(f"{self.name}/{supernet}", "random") as study:
             conduct(
                 study,
-                self.settings.paths * self.settings.sparsities,
-                prepare=lambda candidate: self._prepare_candidate(trial.index, candidate, job.config, weights),
+                self._candidates,
+                prepare=lambda trial: self._prepare_candidate(supernet, trial.index, config, weights),
                 evaluate=_Accuracy(self.actions),
                 conclude=_conclude_candidate,
                 executor=self.executor,
                 observe=self.observe,
             )
-            trials = study.trials()
-        details: dict[str, Json] = {"candidates": asdict(Tally.of(trials))}
-        averages = self._path_averages(trials)
-        if not averages:
-            return Skip("no sparse model fits", details=details)
-        return Outcome(fmean(averages), {"paths": len(averages)}, details)
+            return study.trials()
+
+    @property
+    def _candidates(self) -> int:
+        return self.settings.paths * self.settings.sparsities
+
+    def _any_candidate_fits(self, supernet: int, config: SupernetConfig) -> bool:
+        prepared = (self._prepare_candidate(supernet, index, config, {}) for index in range(self._candidates))
+        return any(isinstance(candidate, _Candidate) for candidate in prepared)
 
     def _prepare_candidate(
-        self, supernet: int, trial: OpenTrial, config: SupernetConfig, weights: Arrays
+        self, supernet: int, index: int, config: SupernetConfig, weights: Arrays
     ) -> _Candidate | Skip:
-        j, k = divmod(trial.index, self.settings.sparsities)
+        j, k = divmod(index, self.settings.sparsities)
         path = sample_path(config, self._generator(_PATH, supernet, j))
         sparsity = sample_sparsity(self.space, config, self._generator(_SPARSITY, supernet, j, k))
         resources = self.evaluate(config, path, sparsity)

@@ -78,7 +78,9 @@ class SinglePathModel(nn.Module):
 class Supernet(nn.Module):
     """Every candidate of every choice block; a forward pass runs one path (single path, one shot).
 
-    Candidates are submodules ``<block id>.<label>``: ``dot0.mobilenet1.x3``.
+    Candidates are submodules ``<block id>.<label>``: ``dot0.mobilenet1.x3``. Candidates of a block share the weights of
+    layers that have the same name and shape (a transformer block's convolutions, and the encoders that two depths have
+    in common), so that each is trained more often; batch norm's statistics stay each candidate's own.
 
     Args:
         config: widths, depths and candidates.
@@ -94,6 +96,7 @@ class Supernet(nn.Module):
             for candidate in block.candidates:
                 module = CandidateModule(block.id, block_layers(block, candidate))
                 _attach(self, f"{block.id}.{candidate.label}", module)
+            _share_parameters([self.get_submodule(f"{block.id}.{c.label}") for c in block.candidates])
         _initialize(self, generator)
 
     def forward(self, x: Tensor, path: Path) -> Tensor:
@@ -158,6 +161,15 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor]) -> None:
     model.train(training)
     if not seen:
         raise ConfigError("recalibration got no batch; allowed: one or more")
+
+
+def _share_parameters(candidates: Iterable[nn.Module]) -> None:
+    """Let parameters of the same name and shape be one and the same."""
+    known: dict[tuple[str, torch.Size], nn.Parameter] = {}
+    for candidate in candidates:
+        for name, parameter in list(candidate.named_parameters()):
+            owner, _, leaf = name.rpartition(".")
+            setattr(candidate.get_submodule(owner), leaf, known.setdefault((name, parameter.shape), parameter))
 
 
 def _attach(root: nn.Module, name: str, module: nn.Module) -> None:

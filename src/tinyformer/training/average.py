@@ -20,11 +20,11 @@ class WeightAverage:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.model = deepcopy(model).requires_grad_(False)
         self._decay = decay
-        state, source = self.model.state_dict(), model.state_dict()
-        moving = [name for name, value in state.items() if value.is_floating_point()]
-        self._average: list[Tensor] = [state[name] for name in moving]
-        self._source: list[Tensor] = [source[name] for name in moving]
-        self._counters = [(state[name], source[name]) for name in state if name not in set(moving)]
+        own, source = _tensors(self.model), _tensors(model)
+        moving = [name for name, value in own.items() if value.is_floating_point()]
+        self._average = [own[name] for name in moving]
+        self._source = [source[name] for name in moving]
+        self._counters = [(own[name], source[name]) for name in own if not own[name].is_floating_point()]
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -33,3 +33,9 @@ class WeightAverage:
         torch._foreach_lerp_(self._average, self._source, 1 - decay)
         for own, source in self._counters:
             own.copy_(source)
+
+
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return parameters and buffers by name, those with several names once."""
+    tensors = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    return tensors | dict(model.named_buffers())

@@ -20,11 +20,13 @@ from tinyformer.training.augmentation import AUGMENTATIONS
 from tinyformer.training.average import WeightAverage
 from tinyformer.training.batches import Batch, Images, Labels, Samples, epoch_batches, normalize, samples
 from tinyformer.training.evaluation import Forward, plain_forward
+from tinyformer.training.host_memory import kept_memory
 from tinyformer.training.log import EpochRow, TrainingLog
 from tinyformer.training.loss import batch_loss
 from tinyformer.training.schedule import learning_rate
 from tinyformer.training.settings import TrainingSettings
 from tinyformer.training.state import Callback, TrainingState
+from tinyformer.training.threads import worthwhile_threads
 
 _CHECKPOINT_INTERVAL_S = 60.0
 
@@ -85,11 +87,12 @@ def fit(
         model.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if teacher is not None:
             teacher.to(target).eval()
-        with torch.random.fork_rng(devices=generators):
+        with torch.random.fork_rng(devices=generators), kept_memory(target):
             run = _Run(model, data, held_out, settings, forward or plain_forward, teacher, seed)
             if resume and checkpoint is not None and checkpoint.exists():
                 run.restore(checkpoint)
-            return run.train(callbacks, checkpoint, checkpoint_interval_s)
+            with worthwhile_threads(run.macs_per_step):
+                return run.train(callbacks, checkpoint, checkpoint_interval_s)
     finally:
         model.to(home).train(was_training)
 
@@ -116,6 +119,7 @@ class _Run:
         self.optimizer = optimizers.build(settings.optimizer, model, settings.peak_lr, settings.weight_decay)
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         first = normalize(data.images[:2], data.mean, data.std)
+        self.macs_per_step = batch_size * precision.count_macs(model, first, forward)
         self.precision = precision.resolve(settings.precision, model, first, forward)
 
     @property
@@ -171,7 +175,7 @@ class _Run:
         state.model.train()
         total = torch.zeros((), device=self.data.images.device)
         for batch in epoch_batches(self.data, state.batch_size, augmentation, np.random.default_rng(seeds[1])):
-            total += self.train_step(batch)
+            total += self.train_step(batch, callbacks)
             for callback in callbacks:
                 callback.on_step(state)
         loss = float(total) / state.steps_per_epoch
@@ -192,7 +196,7 @@ class _Run:
             images_per_second=images / max(trained_s, 1e-9),
         )
 
-    def train_step(self, batch: Batch) -> Tensor:
+    def train_step(self, batch: Batch, callbacks: Sequence[Callback]) -> Tensor:
         state, device = self.state, batch.images.device
         state.learning_rate = learning_rate(self.settings, state.step, state.steps_per_epoch)
         for group in self.optimizer.param_groups:
@@ -202,6 +206,8 @@ class _Run:
             teacher_logits = self.teach(batch.images)
         loss = batch_loss(logits, batch, self.settings, teacher_logits)
         loss.backward()  # type: ignore[no-untyped-call]
+        for callback in callbacks:
+            callback.on_gradients(state)
         if self.settings.gradient_clip:
             nn.utils.clip_grad_norm_(self.parameters, self.settings.gradient_clip)
         self.optimizer.step()

@@ -73,10 +73,14 @@ class TrainingState:
 
 
 class Callback(Protocol):
-    """Is told what happens in a run; may change weights, and may end the run by ``state.stop``."""
+    """Is told what happens in a run; may change weights and gradients, and may end the run by ``state.stop``."""
 
     def on_start(self, state: TrainingState) -> None:
         """Run before the first step, and after a resumed run has its weights back."""
+        ...
+
+    def on_gradients(self, state: TrainingState) -> None:
+        """Run when the gradients of a step are there, before they are clipped and used."""
         ...
 
     def on_step(self, state: TrainingState) -> None:

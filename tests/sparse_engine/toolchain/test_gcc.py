@@ -43,6 +43,9 @@ def test_gcc_reports_overflow_and_errors_alike(tmp_path: Path) -> None:
     toy_bundle.write(tmp_path, board, inserted="undeclared = 1;")
     with pytest.raises(ToolchainError, match=r"toy\.c:\d+:\d+: error: .undeclared. undeclared"):
         image.build(bundle, board, toolchain.find("gcc"), "toy")
+    toy_bundle.write(tmp_path, board, inserted="extern void nowhere(void); nowhere();")
+    with pytest.raises(ToolchainError, match=r"undefined reference to .nowhere'"):
+        image.build(bundle, board, toolchain.find("gcc"), "toy")
 
 
 @pytest.mark.full

@@ -50,6 +50,12 @@ def test_compiler_error_is_quoted_in_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_linker_error_is_quoted_in_one_line(tmp_path: Path) -> None:
+    bundle = toy_bundle.write(tmp_path, DISCO, inserted="extern void nowhere(void); nowhere();")
+    with pytest.raises(ToolchainError, match=r"undefined symbol: nowhere$"):
+        image.build(bundle, DISCO, toolchain.find(), "toy")
+
+
 @pytest.mark.parametrize(
     ("board", "region"),
     [

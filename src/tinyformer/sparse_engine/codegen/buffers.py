@@ -39,7 +39,9 @@ class Buffers:
         for alias, target in plan.aliases.items():
             parents[root(alias)] = root(target)
         roots = {name: root(name) for name in parents}
-        offsets = {(p.kind, roots[p.name] if p.kind == "tensor" else p.name): p.offset for p in plan.placements}
+        offsets: dict[tuple[str, str], int] = {
+            (p.kind, roots[p.name] if p.kind == "tensor" else p.name): p.offset for p in plan.placements
+        }
         return cls(arena, roots, offsets, roots[graph.input], roots[graph.output])
 
     @property

@@ -13,7 +13,6 @@ from tinyformer.sparse_engine.coding import EncodedWeights
 from tinyformer.sparse_engine.ir import Graph, GraphError, Tensor
 from tinyformer.sparse_engine.kernels import (
     Argument,
-    CCall,
     IntegerArgument,
     KernelCall,
     ScratchArgument,

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import expm1
 
+from tinyformer.sparse_engine.fixed_point import INT8_MAX, INT8_MIN
+
 PIXELS = 4  # SE_PIXELS: outputs that share one decoded weight
 LANES = 4
 _EXPONENTIALS = 256
+_MAXIMUM_WIDE, _AVERAGE_WIDE = 16, 8  # channels at a time
 
 Counts = dict[str, float]
 Params = Mapping[str, int]
@@ -25,15 +28,25 @@ def _strips(pixels: int) -> tuple[int, int]:
     return divmod(pixels, PIXELS)
 
 
+def _filled(strips: int, singles: int, groups: int, tail: int) -> Counts:
+    """Count what filling strips takes: four quads or pairs at a time, then one at a time, then the tail."""
+    fours, rest = divmod(groups, 4)
+    outputs = strips * PIXELS + singles
+    return {
+        "strip_four_filled": strips * PIXELS * fours,
+        "single_four_filled": singles * fours,
+        "one_filled": outputs * rest,
+        "tail_filled": outputs * bool(tail),
+    }
+
+
 def _dense_filters(pixels: int, filters: int, depth: int) -> Counts:
     strips, singles = _strips(pixels)
     quads, tail = divmod(depth, 4)
     return {
         "strip": strips,
         "single": singles,
-        "strip_quad_filled": strips * PIXELS * quads,
-        "single_quad_filled": singles * quads,
-        "tail_filled": (strips * PIXELS + singles) * bool(tail),
+        **_filled(strips, singles, quads, tail),
         "strip_filter": strips * filters,
         "single_filter": singles * filters,
         "strip_quad": strips * filters * quads,
@@ -49,9 +62,7 @@ def _block_filters(pixels: int, filters: int, depth: int, block: int, blocks: fl
     return {
         "strip": strips,
         "single": singles,
-        "strip_block_filled": strips * PIXELS * groups,
-        "single_block_filled": singles * groups,
-        "tail_filled": (strips * PIXELS + singles) * bool(tail),
+        **_filled(strips, singles, groups, tail),
         "strip_filter": strips * filters,
         "single_filter": singles * filters,
         "strip_block": strips * blocks,
@@ -145,9 +156,9 @@ def _depthwise(p: Params, blocks: float) -> Counts:  # noqa: ARG001 - one signat
         for kernel_y in range(first, height):
             rows += 1
             inside += 0 <= y * p["stride_y"] - p["pad_top"] + kernel_y * p["dilation_y"] < p["input_height"]
-    runs = 1 if p["dilation_x"] == 1 else width
-    counts: Counts = {}
+    all_outputs = outputs * p["output_width"]
     tail = channels % 4
+    counts: Counts = {}
     # what moves bytes one by one costs by the lanes of the last, partial group
     for name, groups in (("quad", channels // 4), ("part", bool(tail)), ("lane", tail)):
         counts |= {
@@ -157,10 +168,13 @@ def _depthwise(p: Params, blocks: float) -> Counts:  # noqa: ARG001 - one signat
             f"{name}_column_outside": groups * (rows * columns - inside * covered),
             f"{name}_weight_widened": groups * outputs * height * width,
             f"{name}_output_row": groups * outputs,
-            f"{name}_output": groups * outputs * p["output_width"],
-            f"{name}_run": groups * outputs * p["output_width"] * runs,
-            f"{name}_product": groups * outputs * p["output_width"] * height * width,
         }
+        if (height, width, p["dilation_x"]) == (3, 3, 1):
+            counts[f"{name}_output_3x3"] = groups * all_outputs
+        else:
+            counts[f"{name}_output"] = groups * all_outputs
+            counts[f"{name}_run"] = groups * all_outputs * (1 if p["dilation_x"] == 1 else width)
+            counts[f"{name}_product"] = groups * all_outputs * height * width
     return counts
 
 
@@ -171,17 +185,19 @@ def _depthwise_block(p: Params, blocks: float) -> Counts:
     rows = max(0, min(height, p["pad_top"] + p["input_height"]) - min(height, p["pad_top"]))
     covered = max(0, min(width, p["pad_left"] + p["input_width"]) - min(width, p["pad_left"]))
     strips, singles = _strips(p["output_width"])
+    form = "" if p["dilation_x"] == 1 else "_dilated"
     return {
         "offset": p["kernel_height"] * -(-p["kernel_width"] // 3),
         "channel": channels,
+        "block_decoded": blocks,
         "plane_row": channels * height,
         "plane_inside": channels * rows * covered,
         "plane_outside": channels * (height * width - rows * covered),
         "output_row": channels * outputs,
-        "strip": channels * outputs * strips,
-        "single": channels * outputs * singles,
-        "strip_block": blocks * outputs * strips,
-        "single_block": blocks * outputs * singles,
+        f"strip{form}": channels * outputs * strips,
+        f"single{form}": channels * outputs * singles,
+        f"strip_block{form}": blocks * outputs * strips,
+        f"single_block{form}": blocks * outputs * singles,
     }
 
 
@@ -210,6 +226,15 @@ def _rows(p: Params, blocks: float) -> Counts:  # noqa: ARG001 - one signature f
     return {"row": p["rows"], "quad": p["rows"] * quads, **_rest(p["rows"], tail)}
 
 
+def _clamped(p: Params, elements: int) -> Counts:
+    """Count the words of a second pass that narrows the output's range."""
+    return {"clamped": elements / LANES} if p["low"] > INT8_MIN or p["high"] < INT8_MAX else {}
+
+
+def _layer_norm(p: Params, blocks: float) -> Counts:
+    return _rows(p, blocks) | _clamped(p, p["rows"] * p["columns"])
+
+
 def _rest(times: int, tail: int) -> Counts:
     """Count the last one to three elements of a row; each number of them has its own path through unrolled code."""
     return {f"rest_{tail}": times} if tail else {}
@@ -223,7 +248,8 @@ def _lazy_rows(p: Params, blocks: float) -> Counts:
 def _pairs(p: Params, blocks: float) -> Counts:  # noqa: ARG001 - one signature for all
     periods = p["elements"] // p["period"]
     quads, tail = divmod(p["period"], LANES)
-    return {"period": periods, "quad": periods * quads, **_rest(periods, tail)}
+    counts = {"period": periods, "quad": periods * quads, **_rest(periods, tail)}
+    return counts | _clamped(p, p["elements"])
 
 
 def _elements(p: Params, blocks: float) -> Counts:  # noqa: ARG001 - one signature for all
@@ -233,36 +259,51 @@ def _elements(p: Params, blocks: float) -> Counts:  # noqa: ARG001 - one signatu
 
 def _pool(wide: int) -> Features:
     def features(p: Params, blocks: float) -> Counts:  # noqa: ARG001 - one signature for all
-        rows, _, _ = _inside(p["input_height"], p["kernel_height"], p["stride_y"], p["pad_top"], 1, p["output_height"])
-        columns, _, _ = _inside(p["input_width"], p["kernel_width"], p["stride_x"], p["pad_left"], 1, p["output_width"])
-        windows = p["output_height"] * p["output_width"]
+        heights = _hits(p["input_height"], p["kernel_height"], p["stride_y"], p["pad_top"], p["output_height"])
+        widths = _hits(p["input_width"], p["kernel_width"], p["stride_x"], p["pad_left"], p["output_width"])
+        windows, rows, values = len(heights) * len(widths), sum(heights) * len(widths), sum(heights) * sum(widths)
+        unrolled = heights.count(2) * widths.count(2)
         groups, rest = divmod(p["channels"], wide)
         quads, tail = divmod(rest, LANES)
-        counts: Counts = {"window": windows}
-        for name, count in (("wide", groups), ("quad", quads), ("part", bool(tail)), ("lane", tail)):
-            counts |= {
-                name: count * windows,
-                f"{name}_row": count * rows * p["output_width"],
-                f"{name}_value": count * rows * columns,
-            }
-        return counts
+        whole = quads + (tail > 0 and p["channels"] >= LANES)  # the last lanes again, as a whole word
+        lanes = tail if p["channels"] < LANES else 0
+        counts: Counts = {"output_row": len(heights), "window": windows, "wide_2x2": groups * unrolled}
+        counts |= {
+            "wide": groups * (windows - unrolled),
+            "wide_row": groups * (rows - 2 * unrolled),
+            "wide_value": groups * (values - 4 * unrolled),
+            "tail": windows * bool(tail),
+        }
+        for name, count in (("quad", whole), ("part", bool(lanes)), ("lane", lanes)):
+            counts |= {name: count * windows, f"{name}_row": count * rows, f"{name}_value": count * values}
+        return counts | (_clamped(p, windows * p["channels"]) if wide == _AVERAGE_WIDE else {})
 
     return features
 
 
+def _hits(size: int, kernel: int, stride: int, pad: int, outputs: int) -> list[int]:
+    """Return how many positions of each window of an axis lie inside."""
+    return [
+        min(output * stride - pad + kernel, size) - max(output * stride - pad, 0) for output in range(outputs)
+    ]
+
+
 def _move(p: Params, blocks: float) -> Counts:  # noqa: ARG001 - one signature for all
     outer, middle, inner, run = (p[f"shape[{axis}]"] for axis in range(4))
+    kind = "scattered" if p["output_stride[3]"] != 1 else "gathered" if p["input_stride[3]"] != 1 else "copied"
     runs = outer * middle * inner
-    kind = "strided" if p["output_stride[3]"] != 1 else "gathered" if p["input_stride[3]"] != 1 else "copied"
-    wide, rest = divmod(run, 4 * LANES)
-    quads, tail = divmod(rest if kind == "copied" else run, LANES)
-    counts: Counts = {"outer": outer, "middle": outer * middle, f"{kind}_run": runs}
-    if kind == "strided":
-        return counts | {"strided_byte": runs * run}
+    counts: Counts = {"outer": outer, f"{kind}_plane": outer * middle, f"{kind}_run": runs}
+    if kind == "scattered":
+        return counts | {"scattered_byte": runs * run}
+    quads, tail = divmod(run, LANES)
+    if kind == "gathered":
+        return counts | {"gathered_quad": runs * quads, "gathered_rest": runs * tail}
     return counts | {
-        f"{kind}_wide": runs * wide * (kind == "copied"),
-        f"{kind}_quad": runs * quads,
-        f"{kind}_rest": runs * tail,
+        "copied_wide": runs * (quads // 4),
+        "copied_quad": runs * (quads % 4),
+        "copied_tail": runs * (tail > 0 and quads > 0),
+        "copied_part": runs * (quads == 0),
+        "copied_part_byte": runs * tail * (quads == 0),
     }
 
 
@@ -278,12 +319,12 @@ FEATURES: Mapping[str, Features] = {
     "se_matmul_s8": _matmul,
     "se_softmax_s8": _rows,
     "se_softmax_lazy_s8": _lazy_rows,
-    "se_layer_norm_s8": _rows,
+    "se_layer_norm_s8": _layer_norm,
     "se_add_s8": _pairs,
     "se_mul_s8": _pairs,
     "se_lookup_s8": _elements,
     "se_fill_s8": _elements,
-    "se_max_pool2d_s8": _pool(16),
-    "se_avg_pool2d_s8": _pool(8),
+    "se_max_pool2d_s8": _pool(_MAXIMUM_WIDE),
+    "se_avg_pool2d_s8": _pool(_AVERAGE_WIDE),
     "se_move_s8": _move,
 }

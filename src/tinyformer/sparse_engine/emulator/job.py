@@ -22,7 +22,7 @@ FAILED = 3
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to run: an image, its model's name, the library of the block hook, what to trace, and the board."""
+    """What to run: an image, its model's name, the library of the block hook, what to trace, the board, how long."""
 
     elf_path: str
     name: str
@@ -30,6 +30,7 @@ class Job:
     hook_library: str
     trace: tuple[TracePoint, ...]
     board: Board
+    timeout_s: float
 
     def to_json(self) -> str:
         """Return the job as JSON text."""

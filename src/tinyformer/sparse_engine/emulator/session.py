@@ -51,7 +51,7 @@ def run(
     for module, package in _PACKAGES.items():
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError(package, "emulator", "emulating a board")
-    job = Job(str(elf_path.absolute()), name, output_bytes, str(hook_library()), tuple(trace), board)
+    job = Job(str(elf_path.absolute()), name, output_bytes, str(hook_library()), tuple(trace), board, timeout_s)
     with TemporaryDirectory(prefix="tinyformer-") as scratch:
         directory = Path(scratch)
         (directory / JOB).write_text(job.to_json())

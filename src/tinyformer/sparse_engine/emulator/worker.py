@@ -6,6 +6,8 @@ A process of its own, because libunicorn is GPL-2.0, and because only a process 
 from __future__ import annotations
 
 import json
+import math
+import signal
 import sys
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from tinyformer.sparse_engine.emulator.job import BLOCKS, ERROR, FAILED, INPUTS,
 from tinyformer.sparse_engine.emulator.machine import Guard, Machine
 from tinyformer.sparse_engine.emulator.profile import BlockProfile, node_functions
 
+_GRACE_S = 5
 _INPUT_ORIGIN, _OUTPUT_ORIGIN = 0xA000_0000, 0xB000_0000
 
 
@@ -140,8 +143,11 @@ class Session:
 
 def main(directory: Path) -> int:
     """Run the job of a directory; return the exit status."""
+    job = Job.from_json((directory / JOB).read_text())
+    if sys.platform != "win32":
+        signal.alarm(math.ceil(job.timeout_s) + _GRACE_S)  # ends a worker whose parent is gone
     try:
-        session = Session(Job.from_json((directory / JOB).read_text()), np.load(directory / INPUTS))
+        session = Session(job, np.load(directory / INPUTS))
         session.save(directory, session.run())
     except TinyFormerError as error:
         (directory / ERROR).write_text(str(error))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tinyformer.errors import UnsupportedModelError
 from tinyformer.sparse_engine.frontend.converters import CONVERTERS
-from tinyformer.sparse_engine.frontend.errors import first_line, unsupported
+from tinyformer.sparse_engine.frontend.errors import first_line, printable, unsupported
 from tinyformer.sparse_engine.frontend.reading import read
 from tinyformer.sparse_engine.frontend.structure import to_graph
 from tinyformer.sparse_engine.ir import Graph, GraphError
@@ -43,7 +43,8 @@ def load(path: str | PathLike[str]) -> Graph:
         graph = to_graph(read(file, SUPPORTED_OPERATORS))
         graph.verify()
     except UnsupportedModelError as error:
-        raise UnsupportedModelError(f"{file.name}: {error}") from error.__cause__
+        raise UnsupportedModelError(f"{printable(str(file))}: {error}") from error.__cause__
     except GraphError as error:
-        raise unsupported(file.name, first_line(error), "a consistent graph", "export the model again") from error
+        where = f"{printable(str(file))}: the model"
+        raise unsupported(where, first_line(error), "a consistent graph", "export the model again") from error
     return graph

@@ -9,8 +9,13 @@ _LONGEST_NAME = 80
 
 def quoted(name: str) -> str:
     """Return a name from a file for use in a message: quoted, printable, on one line, at most 80 characters."""
-    printable = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
-    return f"'{printable if len(printable) <= _LONGEST_NAME else printable[: _LONGEST_NAME - 3] + '...'}'"
+    text = printable(name)
+    return f"'{text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 3] + '...'}'"
+
+
+def printable(text: str) -> str:
+    """Return text with escapes for what does not print, line breaks included."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def first_line(error: BaseException) -> str:

@@ -88,7 +88,8 @@ class Constant:
         if self.grid.axis is not None:
             along[self.grid.axis] = -1
         steps = self.values.astype(np.int64) - self.grid.zero_points.reshape(along)
-        return (steps.astype(np.float32) * self.grid.scales.reshape(along)).astype(np.float32)
+        with np.errstate(over="ignore"):
+            return (steps.astype(np.float32) * self.grid.scales.reshape(along)).astype(np.float32)
 
 
 Operand = Activation | Constant

@@ -55,6 +55,7 @@ def read(path: Path, supported: Collection[str]) -> OnnxModel:
     """
     model = _parse(path)
     _check_names(model)
+    _check_splits(model)
     _check_initializers(model)
     output = _only_output(model)
     folding.remove_unused(model)
@@ -64,8 +65,8 @@ def read(path: Path, supported: Collection[str]) -> OnnxModel:
     _fix_batch(declared)
     del model.graph.input[:]
     model.graph.input.append(declared)
-    _check(model)
     opset = _opset(model)
+    _check(model)
     model = _with_shapes(model, opset)
     _check_operators(model, {*supported, *QDQ})
     with foreign("the model", "an initializer cannot be read"):
@@ -89,7 +90,7 @@ def foreign(where: str, problem: str) -> Iterator[None]:
 
 
 def _parse(path: Path) -> onnx.ModelProto:
-    where, remedy = f"file {quoted(str(path))}", "give the path of an int8 QDQ ONNX file"
+    where, remedy = "the file", "give the path of an int8 QDQ ONNX file"
     if not path.is_file():
         raise unsupported(where, "there is no such file", "an ONNX file", remedy)
     try:
@@ -126,6 +127,16 @@ def _check_names(model: onnx.ModelProto) -> None:
         raise unsupported("the model", "a name in it is not text", "names in UTF-8", "export the model again")
 
 
+def _check_splits(model: onnx.ModelProto) -> None:
+    """Refuse a Split that onnx's shape inference would not survive."""
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Split" and attribute.name == "num_outputs" and attribute.i != len(node.output):
+                where = f"node {quoted(node.name)} (Split)"
+                problem = f"num_outputs is {attribute.i} and it has {len(node.output)} outputs"
+                raise unsupported(where, problem, "equal numbers", "export the model again")
+
+
 def _check_initializers(model: onnx.ModelProto) -> None:
     for tensor in model.graph.initializer:
         _check_size(f"initializer {quoted(tensor.name)}", tuple(tensor.dims), least=0)
@@ -139,7 +150,8 @@ def _check_initializers(model: onnx.ModelProto) -> None:
 def _check_size(where: str, shape: Shape, least: int = 1) -> None:
     if any(size < least for size in shape) or prod(shape) > _LARGEST_TENSOR:
         text = "x".join(map(str, shape))[:60]
-        raise unsupported(where, f"its shape is {text}", f"at most {_LARGEST_TENSOR} elements", "use a smaller model")
+        allowed = f"positive sizes, at most {_LARGEST_TENSOR} elements"
+        raise unsupported(where, f"its shape is {text}", allowed, "use a smaller model")
 
 
 def _only_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
@@ -169,7 +181,7 @@ def _check_quantized(model: onnx.ModelProto, path: Path) -> None:
     kinds = {node.op_type for node in model.graph.node}
     if kinds & set(QDQ):
         return
-    where = f"model {quoted(path.name)}"
+    where = "the model"
     fused = sorted(kind for kind in kinds if kind.startswith("QLinear"))
     if fused:
         raise unsupported(where, f"it uses {fused[0]}", "the QDQ format", "quantise again with QuantFormat.QDQ")
@@ -217,11 +229,10 @@ def _check(model: onnx.ModelProto) -> None:
 
 def _opset(model: onnx.ModelProto) -> int:
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
-    if not versions or versions[0] < _OLDEST_OPSET:
-        found = versions[0] if versions else "none"
-        raise unsupported(
-            "the model", f"its operator set is {found}", f"{_OLDEST_OPSET} or newer", "export with a newer operator set"
-        )
+    newest = onnx.defs.onnx_opset_version()
+    if not versions or not _OLDEST_OPSET <= versions[0] <= newest:
+        problem = f"its operator set is {versions[0] if versions else 'missing'}"
+        raise unsupported("the model", problem, f"{_OLDEST_OPSET} .. {newest}", "export with another operator set")
     return int(versions[0])
 
 

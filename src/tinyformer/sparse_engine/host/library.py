@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import shutil
 import tempfile
 from importlib.resources import files
@@ -47,7 +48,8 @@ def build(directory: Path, manifest: Manifest, toolchain_name: str = "zig", *, s
         # the entry file includes the model's C, so that is not compiled by itself
         compiled = [Path(work, path) for path in sources if path.endswith(".c") and path != f"{manifest.name}.c"]
         output = Path(work, "library.so")
-        compiler.build_host(compiled, [Path(work), Path(work, _RUNTIME_DIRECTORY)], output, sanitize=sanitize)
+        includes = [Path(work), Path(work, _RUNTIME_DIRECTORY)]
+        compiler.build_host(compiled, includes, output, sanitize=sanitize, native=True)
         staged = store / f".{key}.{os.getpid()}"
         shutil.copyfile(output, staged)
         staged.replace(library)  # atomic: another process may be loading it
@@ -82,7 +84,16 @@ def _entry(manifest: Manifest) -> str:
 
 
 def _key(sources: dict[str, str], compiler: Toolchain, sanitize: bool) -> str:
-    digest = hashlib.sha256(f"{compiler.name} {compiler.version()} {sanitize}".encode())
+    digest = hashlib.sha256(f"{compiler.name} {compiler.version()} {sanitize} {_processor()}".encode())
     for path, text in sources.items():
         digest.update(f"\0{path}\0{text}".encode())
     return digest.hexdigest()[:32]
+
+
+def _processor() -> str:
+    """Return what tells processors with different instructions apart: a cache may be shared by machines."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.machine())

@@ -48,8 +48,9 @@ class PassError(GraphError):
 
 PIPELINE: tuple[Pass, ...] = (
     Pass(remove_identities, "what changes nothing must not stand between operators that later passes join"),
-    Pass(channels_last_input, "images come channels last; sinks transposes, which from here on only cancel"),
-    Pass(transpose_matmul, "attention's transposed keys are read in place"),
+    Pass(channels_last_input, "images come channels last; before sinking, which takes the transpose back with it"),
+    Pass(sink_transposes, "operators are channels last, so the file's channels-first transposes meet and cancel"),
+    Pass(transpose_matmul, "attention's transposed keys are read in place; needs composed chains"),
     Pass(sink_transposes, "composes what transpose_matmul took apart"),
     Pass(channels_last_output, "the last transpose, now sunk to the output, is the caller's to interpret"),
     Pass(

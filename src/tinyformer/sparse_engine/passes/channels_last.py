@@ -16,7 +16,7 @@ from tinyformer.sparse_engine.passes.sink_transposes import sink_transposes
 
 
 def channels_last_input(graph: Graph) -> Graph:
-    """Take the input channels last if, all transposes sunk, fewer elements have to move then."""
+    """Take the input channels last and transpose it back if, all transposes sunk, fewer elements have to move then."""
     source = graph.tensors[graph.input]
     rank = len(source.shape)
     if rank not in (2, 3) or source.axis_order:
@@ -35,9 +35,9 @@ def channels_last_input(graph: Graph) -> Graph:
         replace(node, inputs=tuple(name if read == source.name else read for read in node.inputs))
         for node in graph.nodes
     ]
-    candidate = sink_transposes(graph.with_(nodes=[back, *readers], tensors=tensors))
-    plain = sink_transposes(graph)
-    return candidate if _moved_elements(candidate) < _moved_elements(plain) else plain
+    candidate = graph.with_(nodes=[back, *readers], tensors=tensors)
+    gains = _moved_elements(sink_transposes(candidate)) < _moved_elements(sink_transposes(graph))
+    return candidate if gains else graph
 
 
 def channels_last_output(graph: Graph) -> Graph:

@@ -128,12 +128,12 @@ def _softmax(graph: Graph, node: Node) -> Lowered:
 
 
 def _layer_norm(graph: Graph, node: Node) -> Lowered:
-    """2**-7 * s_gamma / s_o; epsilon joins the variance of n * x, which is n**2 / s_x**2 times the real one."""
+    """2**-7 * s_gamma / s_o; epsilon joins the variance of n * x, which is n**2 / s_x**2 times the real one, in Q16."""
     op: Any = node.op
     x, gamma, output = _quants(graph, node)
     columns = graph.tensors[node.inputs[0]].shape[-1]
     multiplier, left_shift = fixed_point.quantize_multipliers(NORMALIZED_SCALE * gamma.scale / output.scale)
-    epsilon_term = max(1, round(columns**2 * op.epsilon / x.scale**2))
+    epsilon_term = max(1, round(columns**2 * op.epsilon / x.scale**2 * 2**fixed_point.VARIANCE_FRACTION_BITS))
     if epsilon_term > _LARGEST_EPSILON_TERM:
         raise ValueError(f"epsilon {op.epsilon:g} at input scale {x.scale:g}")
     return replace(op, epsilon_term=epsilon_term, multiplier=int(multiplier), left_shift=left_shift), None

@@ -4,7 +4,7 @@
 #ifndef SE_FIXED_POINT_H
 #define SE_FIXED_POINT_H
 
-#include "se_port.h"
+#include "se_word.h"
 
 /* floor((a * b + 2^31) / 2^32): one SMMULR where there is a DSP extension */
 static inline int32_t se_multiply_high_round(int32_t a, int32_t b)
@@ -14,7 +14,7 @@ static inline int32_t se_multiply_high_round(int32_t a, int32_t b)
     __asm__("smmulr %0, %1, %2" : "=r"(result) : "r"(a), "r"(b));
     return result;
 #else
-    return (int32_t)(((int64_t)a * b + ((int64_t)1 << 31)) >> 32);
+    return (int32_t)((se_product(a, b) + ((int64_t)1 << 31)) >> 32);
 #endif
 }
 
@@ -30,10 +30,10 @@ static inline int32_t se_multiply_high_round_add(int32_t a, int32_t b, int32_t c
 #endif
 }
 
+/* value less than 2^31 - 256 from 0, low and high of int8 */
 static inline int32_t se_clamp(int32_t value, int32_t low, int32_t high)
 {
-    value = value < low ? low : value;
-    return value > high ? high : value;
+    return se_least(se_greatest(value, low), high);
 }
 
 /* clamp(floor((accumulator * 2^left_shift * multiplier + 2^31) / 2^32) + zero_point, low, high);
@@ -43,29 +43,6 @@ static inline int8_t se_requantize(int32_t accumulator, int32_t multiplier, int3
 {
     const int32_t scaled = (int32_t)((uint32_t)accumulator << left_shift);
     return (int8_t)se_clamp(se_multiply_high_round(scaled, multiplier) + zero_point, low, high);
-}
-
-/* Zero bits above the highest set bit of value > 0. No branch, also on cores without CLZ. */
-static inline int32_t se_clz(uint32_t value)
-{
-#if defined(__ARM_FEATURE_CLZ)
-    return (int32_t)__builtin_clz(value);
-#else
-    uint32_t highest = 0;
-    for (uint32_t step = 16; step != 0; step >>= 1) {
-        const uint32_t shift = step & (0u - (uint32_t)(value >> step != 0u));
-        value >>= shift;
-        highest += shift;
-    }
-    return 31 - (int32_t)highest;
-#endif
-}
-
-static inline int32_t se_clz64(uint64_t value)
-{
-    const uint32_t high = (uint32_t)(value >> 32);
-    const uint32_t empty = 0u - (uint32_t)(high == 0u); /* all ones when the high word is */
-    return se_clz(high | (empty & (uint32_t)value)) + (int32_t)(empty & 32u);
 }
 
 /* exp(-steps * scale) in Q fraction_bits, rounded: 2^-f by a polynomial of degree 5 in Q30, then a shift.
@@ -79,14 +56,14 @@ static inline uint32_t se_exp_negative(int32_t steps, int32_t multiplier, int32_
     const uint32_t shift = exponent < 31u ? exponent : 31u;
     int32_t value = -1022902;
     for (int32_t i = 0; i < 5; i++)
-        value = coefficients[i] + (int32_t)(((int64_t)(2 * value) * fraction) >> 32);
+        value = coefficients[i] + (int32_t)(se_product(2 * value, fraction) >> 32);
     return ((uint32_t)value + (1u << (shift - 1u))) >> shift;
 }
 
 /* floor(a * b / 2^32) */
 static inline uint32_t se_multiply_high(uint32_t a, uint32_t b)
 {
-    return (uint32_t)(((uint64_t)a * b) >> 32);
+    return (uint32_t)(se_product_unsigned(a, b) >> 32);
 }
 
 /* About 2^62 / normalized, in 2^30 .. 2^31 - 1, for normalized >= 2^31: four Newton steps, no division.
@@ -96,9 +73,9 @@ static inline int32_t se_reciprocal(uint32_t normalized)
     uint32_t y = 3031741620u - se_multiply_high(2021161080u, normalized); /* 48/17 and 32/17 in Q30 */
     for (int32_t step = 0; step < 4; step++) {
         const int32_t error = (int32_t)((1u << 30) - se_multiply_high(normalized, y));
-        y += (uint32_t)(((int64_t)(int32_t)y * error) >> 30);
+        y += (uint32_t)(se_product((int32_t)y, error) >> 30);
     }
-    return (int32_t)(y < (uint32_t)INT32_MAX ? y : (uint32_t)INT32_MAX);
+    return (int32_t)(y - (y >> 31));
 }
 
 /* About 2^46 / sqrt(normalized), in 2^30 .. 2^31 - 1, for normalized >= 2^30: four Newton steps, each from below. */
@@ -106,8 +83,8 @@ static inline int32_t se_reciprocal_sqrt(uint32_t normalized)
 {
     uint32_t y = 2362232012u - se_multiply_high(1342177280u, normalized); /* 2.2 and 1.25 in Q30 */
     for (int32_t step = 0; step < 4; step++) {
-        const uint32_t squared = (uint32_t)(((uint64_t)y * y) >> 30);
-        y = (uint32_t)(((uint64_t)y * ((3u << 30) - se_multiply_high(squared, normalized))) >> 31);
+        const uint32_t squared = (uint32_t)(se_product_unsigned(y, y) >> 30);
+        y = (uint32_t)(se_product_unsigned(y, (3u << 30) - se_multiply_high(squared, normalized)) >> 31);
     }
     return (int32_t)y;
 }
@@ -117,29 +94,36 @@ static inline int32_t se_reciprocal_sqrt(uint32_t normalized)
 static inline int32_t se_row_multiplier(uint32_t row_sum, int32_t multiplier, int32_t exponent)
 {
     const int32_t zeros = se_clz(row_sum);
-    const int32_t high = (int32_t)(((int64_t)se_reciprocal(row_sum << zeros) * multiplier) >> 32);
-    const int32_t shift = 29 - zeros - exponent;
-    return high >> (shift < 31 ? shift : 31);
+    const int32_t high = (int32_t)(se_product(se_reciprocal(row_sum << zeros), multiplier) >> 32);
+    return high >> se_least(29 - zeros - exponent, 31);
 }
 
-/* 128 / sqrt(variance) as multiplier * 2^(left_shift - 32) */
+/* of a row's variance, so that epsilon counts beside small ones */
+#define SE_VARIANCE_FRACTION_BITS 16
+
+/* 128 / sqrt(variance / 2^16) as multiplier * 2^(left_shift - 32) */
 typedef struct {
     int32_t multiplier, left_shift;
 } se_row_scale;
 
-/* 1 <= variance < 2^62 */
+/* 1 <= variance < 2^63 */
 static inline se_row_scale se_normalize_scale(uint64_t variance)
 {
-    const int32_t zeros = se_clz64(variance) & ~1;
-    const int32_t excess = ((64 - zeros) >> 1) - 10;
-    const int32_t right_shift = excess > 0 ? excess : 0;
-    const int32_t half = se_reciprocal_sqrt((uint32_t)((variance << zeros) >> 32)) >> 1;
-    const se_row_scale scale = {half >> right_shift, right_shift - excess};
+    const uint32_t high = (uint32_t)(variance >> 32), low = (uint32_t)variance;
+    const uint32_t empty = ~se_mask_of(high); /* all ones when the high word is 0 */
+    const uint32_t first = high | (low & empty), second = low & ~empty;
+    const int32_t shift = se_clz(first) & ~1;
+    const uint32_t normalized = first << shift | second >> 1 >> (31 - shift); /* the leading bits, by an even shift */
+    const int32_t zeros = shift + (int32_t)(empty & 32u);
+    const int32_t excess = ((64 - zeros) >> 1) - 10 - SE_VARIANCE_FRACTION_BITS / 2;
+    const int32_t right_shift = se_greatest(excess, 0);
+    const se_row_scale scale = {(se_reciprocal_sqrt(normalized) >> 1) >> right_shift, right_shift - excess};
     return scale;
 }
 
-/* round(128 * centred / sqrt(variance)): the Scaled-LayerNorm's int16 values (paper Sec. III-C3).
- * centred = n * x - sum(x) of a row of n <= 65025 values, variance = n * sum(x^2) - sum(x)^2 or more */
+/* round(128 * centred / sqrt(variance / 2^16)): the Scaled-LayerNorm's int16 values (paper Sec. III-C3).
+ * centred = n * x - sum(x) of a row of n values, variance / 2^16 = n * sum(x^2) - sum(x)^2 or more,
+ * 128 * sqrt(n) + 1 < 2^15 */
 static inline int32_t se_normalize(int32_t centred, se_row_scale scale)
 {
     const int32_t shifted = (int32_t)((uint32_t)centred << scale.left_shift);

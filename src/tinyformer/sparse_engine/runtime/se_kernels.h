@@ -124,14 +124,14 @@ int32_t se_softmax_lazy_s8_scratch_bytes(const se_softmax_params *p);
 /* ---- Scaled-LayerNorm over rows (paper Sec. III-C3) ---------------------------------------------------------------- */
 typedef struct {
     int32_t rows, columns;
-    int64_t epsilon_term; /* columns^2 * epsilon / input_scale^2, at least 1 */
+    int64_t epsilon_term; /* columns^2 * epsilon / input_scale^2 * 2^16, at least 1 */
     int32_t multiplier, left_shift;
     int32_t output_zero_point;
     int32_t low, high;
 } se_layer_norm_params;
 
-/* n = columns, s = sum of x, v = n * sum of x^2 - s^2 + epsilon_term;
- * accumulator = se_normalize(n * x - s, v) * gamma + beta. input may equal output. 128 * sqrt(n) + 1 < 2^15, v < 2^62.
+/* n = columns, s = sum of x, v = (n * sum of x^2 - s^2) * 2^16 + epsilon_term < 2^63;
+ * accumulator = se_normalize(n * x - s, v) * gamma + beta. input may equal output. 128 * sqrt(n) + 1 < 2^15.
  * No scratch; about 16 instructions an element and 200 a row. Stack 160 bytes. */
 void se_layer_norm_s8(const se_layer_norm_params *p, const int8_t *input, const int16_t *gamma, const int32_t *beta,
                       int8_t *output, void *scratch);

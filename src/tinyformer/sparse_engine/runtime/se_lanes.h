@@ -91,13 +91,15 @@ static inline int32_t se_saturate_int8(int32_t value)
 }
 
 #if !SE_DSP
-/* bytes of all ones where the lane of a is at least the lane of b */
+/* Bytes of all ones where the lane of a is at least the lane of b: x >= y as unsigned bytes where their top bits differ
+ * in x's favour, or agree and x - y below them does not borrow. */
 static inline uint32_t se_lanes_not_less(uint32_t a, uint32_t b)
 {
-    uint32_t mask = 0;
-    for (int32_t i = 0; i < SE_LANES; i++)
-        mask |= (0u - (uint32_t)(se_lane(a, i) >= se_lane(b, i))) & (0xffu << (8 * i));
-    return mask;
+    const uint32_t top = 0x80808080u;
+    const uint32_t x = a ^ top, y = b ^ top;
+    const uint32_t difference = (x | top) - (y & ~top);
+    const uint32_t found = ((x & ~y) | (~(x ^ y) & difference)) & top;
+    return found | (found - (found >> 7));
 }
 #endif
 

@@ -43,8 +43,9 @@ typedef struct {
 static SE_NOINLINE row_terms terms(const se_layer_norm_params *p, const int8_t *x)
 {
     const row_moments m = moments(x, p->columns);
-    const int64_t variance = (int64_t)p->columns * m.squares - (int64_t)m.sum * m.sum + p->epsilon_term;
-    const se_row_scale scale = se_normalize_scale((uint64_t)variance);
+    const uint64_t variance = (uint64_t)(se_product(p->columns, m.squares) - se_product(m.sum, m.sum));
+    const se_row_scale scale =
+        se_normalize_scale((variance << SE_VARIANCE_FRACTION_BITS) + (uint64_t)p->epsilon_term);
     const row_terms row = {
         (uint32_t)p->columns << scale.left_shift,
         (0u - (uint32_t)m.sum) << scale.left_shift,

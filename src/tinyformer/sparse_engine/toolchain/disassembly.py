@@ -63,7 +63,7 @@ def instructions(image: ElfImage) -> Iterator[Instruction]:
         ToolchainError: some bytes are no instruction.
     """
     try:
-        import capstone  # noqa: PLC0415 - an extra
+        import capstone
     except ImportError:
         raise MissingExtraError("capstone", "emulator", "disassembling an image") from None
     decoder = capstone.Cs(capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB | capstone.CS_MODE_MCLASS | capstone.CS_MODE_V8)

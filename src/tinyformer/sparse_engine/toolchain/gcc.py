@@ -80,7 +80,6 @@ class Gcc:
                 str(linker_script.resolve().relative_to(root)),
                 "-Wl,--gc-sections",
                 "-Wl,--nmagic",  # no ELF headers in front of the vector table, no pages
-                "-Wl,--no-warn-rwx-segments",
                 "-Wl,--entry=reset_handler",
                 "-o",
                 str(output.absolute()),
@@ -95,6 +94,7 @@ class Gcc:
         output: Path,
         defines: Sequence[str] = (),
         sanitize: bool = False,
+        native: bool = False,
     ) -> None:
         """Compile a shared library for this machine: see Toolchain.
 
@@ -102,8 +102,9 @@ class Gcc:
         """
         root = common_directory([*sources, *includes])
         checks = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"] if sanitize else []
+        tuning = ["-march=native"] if native else []
         arguments = compile_arguments(root, sources, includes, defines)
-        run_compiler([_find("gcc"), *HOST_OPTIONS, *checks, *arguments, "-o", str(output.absolute())], root)
+        run_compiler([_find("gcc"), *HOST_OPTIONS, *tuning, *checks, *arguments, "-o", str(output.absolute())], root)
 
     def check(self, sources: Sequence[Path], includes: Sequence[Path], isa: Isa, defines: Sequence[str] = ()) -> None:
         """Compile without output, warnings being errors: see Toolchain."""

@@ -34,7 +34,7 @@ HOST_OPTIONS = ("-std=c99", "-O3", "-g0", "-ffp-contract=off", "-shared", "-fPIC
 """Options of a shared library for the machine that Python runs on."""
 
 _TIMEOUT_S = 600
-_ERROR = re.compile(r"^(?:.*?:\s)?(?:fatal )?error: .*$", re.MULTILINE)
+_ERROR = re.compile(r"^.*(?:error: (?!ld returned)|undefined reference to|cannot find -l).*$", re.MULTILINE)
 _OVERFLOW = re.compile(r"(?:region|in region) [`'](?P<region>\w+)'(?::)? overflowed by (?P<bytes>\d+) bytes")
 
 
@@ -77,10 +77,12 @@ class Toolchain(Protocol):
         output: Path,
         defines: Sequence[str] = (),
         sanitize: bool = False,
+        native: bool = False,
     ) -> None:
         """Compile a shared library for this machine, for ctypes.
 
-        With ``sanitize`` undefined behaviour prints what and where, and ends the process.
+        With ``sanitize`` undefined behaviour prints what and where, and ends the process. With ``native`` the library
+        uses whatever instructions this machine's processor has, and may not run on another.
 
         Raises:
             ToolchainError: the compiler is missing or reports an error, whose first line the message quotes.

@@ -92,6 +92,7 @@ class Zig:
         output: Path,
         defines: Sequence[str] = (),
         sanitize: bool = False,
+        native: bool = False,
     ) -> None:
         """Compile a shared library for this machine: see Toolchain. Checks undefined behaviour, not addresses."""
         root = common_directory([*sources, *includes])
@@ -99,7 +100,7 @@ class Zig:
         self._run(
             [
                 *HOST_OPTIONS,
-                "-mcpu=baseline",
+                f"-mcpu={'native' if native else 'baseline'}",
                 *checks,
                 *compile_arguments(root, sources, includes, defines),
                 "-o",

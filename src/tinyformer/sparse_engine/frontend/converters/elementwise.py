@@ -32,7 +32,7 @@ def _binary(function: Binary, op: Operator | None, swapped: Operator | None, sit
         shapes[1] == site.output.shape,
         f"it broadcasts {shapes[0]} and {shapes[1]} to {site.output.shape}",
         "one input of the output's shape",
-        "repeat one input by Expand or Tile before quantising",
+        "write it with one input that repeats",
     )
     return _broadcast(site, swapped, 1, 0, shapes[0])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from tinyformer.sparse_engine import ops
@@ -37,21 +39,15 @@ def _matmul(site: Site) -> str:
     site.node.require(
         len(a.shape) >= 2 and len(shape_b) >= 2, f"it multiplies {a.shape} by {shape_b}", "at least two axes each"
     )
-    lead = _batch(site, a.shape, shape_b)
-    rows = (a.shape[-2],) if lead is not None else (int(np.prod(a.shape[:-1])),)
-    left = site.tensor(0, (*(lead or ()), *rows, a.shape[-1]))
-    right = site.tensor(1, (*(lead or ()), *shape_b[-2:]))
-    result = site.result(ops.MatMul(), (left, right))
-    return site.reshape(result, site.shape, site.output.quant)
-
-
-def _batch(site: Site, a: Shape, b: Shape) -> Shape | None:
-    """Return the leading axes that both inputs have, without axes of 1 in front; None where b is one matrix for all."""
-    batch_a, batch_b = _without_ones(a[:-2]), _without_ones(b[:-2])
+    batch_a, batch_b = _without_ones(a.shape[:-2]), _without_ones(shape_b[:-2])
     if batch_a == batch_b:
-        return batch_a
-    site.node.require(not batch_b, f"it multiplies {a} by {b}", "equal leading axes, or one matrix on the right")
-    return None
+        lead, rows = site.shape[:-2], a.shape[-2]
+    else:
+        allowed = "equal leading axes, or one matrix on the right"
+        site.node.require(not batch_b, f"it multiplies {a.shape} by {shape_b}", allowed)
+        lead, rows = (), prod(a.shape[:-1])
+    inputs = (site.tensor(0, (*lead, rows, a.shape[-1])), site.tensor(1, (*lead, *shape_b[-2:])))
+    return site.reshape(site.result(ops.MatMul(), inputs), site.shape, site.output.quant)
 
 
 def _without_ones(shape: Shape) -> Shape:

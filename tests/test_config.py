@@ -1,0 +1,76 @@
+"""The run file: every mistake is one line that names the key."""
+
+from pathlib import Path
+
+import pytest
+
+from tinyformer import boards, config
+from tinyformer.errors import ConfigError
+
+
+def test_seed_reaches_every_section() -> None:
+    run = config.parse({"seed": 7})
+    assert {run.analysis.seed, run.supernas.seed, run.sparsenas.seed, run.finetune.seed, run.calibration.seed} == {7}
+
+
+def test_settings_come_from_their_sections() -> None:
+    run = config.parse({"supernas": {"supernets": 2}, "training": {"preset": "digits", "label_smoothing": 0.2}})
+    assert run.supernas.supernets == 2
+    assert run.training.label_smoothing == 0.2
+    assert run.training.augmentation == "digits"
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"colour": 1}, ["colour", "unknown", "allowed", "board"]),
+        ({"data": {"nmae": "digits"}}, ["data.nmae", "unknown", "validation_fraction"]),
+        ({"supernas": {"epoch": 3}}, ["supernas", "epoch", "allowed", "epochs"]),
+        ({"supernas": {"epochs": "ten"}}, ["supernas.epochs", "integer"]),
+        ({"supernas": {"epochs": 0}}, ["epochs = 0", "allowed"]),
+        ({"sparsenas": {"seed": 3}}, ["sparsenas", "seed", "allowed"]),
+        ({"training": {"preset": "papr"}}, ["training", "papr", "paper", "strong"]),
+        ({"training": {"epochs": 3}}, ["training", "epochs", "allowed"]),
+        ({"space": {"dots": [{"embedding": [8]}]}}, ["space.dots.0", "downsample_channels"]),
+        ({"limits": {"flash_kb": -1}}, ["limits.flash_kb", "greater than 0"]),
+        ({"name": "My Model"}, ["name"]),
+        ({"seed": -1}, ["seed"]),
+        ({"compile": {"toolchain": "iar"}}, ["compile.toolchain", "zig", "gcc"]),
+    ],
+)
+def test_a_mistake_names_the_key(table: dict[str, object], words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.parse(table)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(word in message for word in words), message
+
+
+def test_missing_file_and_broken_toml(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        config.load(tmp_path / "none.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("name = ")
+    with pytest.raises(ConfigError, match="not TOML"):
+        config.load(broken)
+
+
+def test_limits_default_to_the_board_and_may_only_be_lowered() -> None:
+    board = boards.load("stm32f746g-disco")
+    limits = config.parse({}).limits.limits(board)
+    assert (limits.flash_bytes, limits.ram_bytes) == (board.flash.size_bytes, board.ram.size_bytes)
+    assert config.parse({"limits": {"ram_kb": 48}}).limits.limits(board).ram_bytes == 48 * 1024
+    with pytest.raises(ConfigError, match="RAM"):
+        config.parse({"limits": {"ram_kb": 400}}).limits.limits(board)
+
+
+def test_another_preset_replaces_the_whole_space() -> None:
+    run = config.parse({"space": {"preset": "digits", "block_sizes": [2]}})
+    assert run.space.space((8, 8, 1), 10).block_sizes == (2,)
+    assert run.with_preset("small").space.space((32, 32, 3), 10).block_sizes == (2, 4)
+
+
+def test_the_demo_and_the_examples_parse() -> None:
+    assert config.demo().board == "stm32f746g-disco"
+    for path in (Path(__file__).parents[1] / "configs").glob("*.toml"):
+        config.load(path)
