@@ -334,7 +334,7 @@ def fit(rows: Sequence[tuple[Mapping[str, float], int]]) -> dict[str, float]:
     scale = np.abs(matrix).max(axis=0)
     scale[scale == 0] = 1
     solution, _ = nnls(matrix / scale, np.ones(len(rows)), maxiter=100 * len(names))
-    return {name: float(f"{value:.6g}") for name, value in zip(names, solution / scale, strict=True) if value > 0}
+    return {name: float(f"{value:.6g}") for name, value in zip(names, solution / scale, strict=True)}
 
 
 def fit_padding(images: Sequence[Measured], known: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

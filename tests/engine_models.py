@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tinyformer.sparse_engine import coding, kernels
-from tinyformer.sparse_engine.ir import Graph, Shape
+from tinyformer.sparse_engine import coding, kernels, ops
+from tinyformer.sparse_engine.ir import Graph, Node, QuantParams, Shape, Tensor
 from tinyformer.sparse_engine.synthetic import GraphBuilder
 
 Build = Callable[[GraphBuilder, str], str]
-ZOO_INPUT_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -105,17 +104,42 @@ OPERATOR_CASES: Mapping[str, OperatorCase] = {
 
 def zoo(names: tuple[str, ...] = tuple(OPERATOR_CASES)) -> tuple[Graph, dict[str, str]]:
     """Return one graph with every case side by side on parts of the input, and case name -> its output tensor."""
-    b = GraphBuilder((ZOO_INPUT_BYTES,), seed=3)
-    outputs = {}
-    start = 1
+    graphs = {}
     for name in names:
-        case = OPERATOR_CASES[name]
-        size = int(np.prod(case.shape))
-        start = start if start + size <= ZOO_INPUT_BYTES else 0
-        x = b.reshape(b.slice(b.input, (start,), (size,), (1,)), case.shape)
-        outputs[name] = case.build(b, x)
-        start += size + 3
-    return b.finish(b.concat([b.slice(b.input, (0,), (8,), (1,)), b.slice(b.input, (8,), (5,), (2,))], 0)), outputs
+        b = GraphBuilder(OPERATOR_CASES[name].shape, seed=3)
+        graphs[name] = b.finish(OPERATOR_CASES[name].build(b, b.input))
+    return side_by_side(graphs)
+
+
+def side_by_side(graphs: Mapping[str, Graph]) -> tuple[Graph, dict[str, str]]:
+    """Join lowered graphs into one, so that one image runs them all.
+
+    Each reads its part of the input, 1 byte after the part before it. The output means nothing: look at the tensors.
+
+    Returns:
+        The graph, and each one's name -> its output tensor.
+    """
+    tensors, data, nodes, outputs = {}, {}, [], {}
+    total = sum(graph.tensors[graph.input].elements + 1 for graph in graphs.values())
+    start = 0
+    for index, (name, graph) in enumerate(graphs.items()):
+        names = {tensor: f"{index}_{tensor}" for tensor in graph.tensors}
+        tensors |= {names[t.name]: replace(t, name=names[t.name]) for t in graph.tensors.values()}
+        data |= {names[key]: value for key, value in graph.data.items()}
+        source = graph.tensors[graph.input]
+        cut = f"{index}_cut"
+        tensors[cut] = Tensor(cut, (source.elements,), quant=source.quant)
+        nodes.append(Node(cut, ops.Slice((start,), (source.elements,), (1,)), ("input",), cut))
+        nodes.append(Node(f"{cut}_shaped", ops.Reshape(source.shape), (cut,), names[source.name]))
+        nodes += [
+            Node(f"{index}_{n.name}", n.op, tuple(names[i] for i in n.inputs), names[n.output]) for n in graph.nodes
+        ]
+        outputs[name] = names[graph.output]
+        start += source.elements + 1
+    tensors["input"] = Tensor("input", (total,), quant=QuantParams((1.0,)))
+    tensors["output"] = Tensor("output", (1,), quant=QuantParams((1.0,)))
+    nodes.append(Node("output", ops.Slice((0,), (1,), (1,)), ("input",), "output"))
+    return Graph("side_by_side", tensors, tuple(nodes), "input", "output", data), outputs
 
 
 def convolutional_net() -> Graph:

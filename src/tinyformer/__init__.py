@@ -9,15 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tinyformer.pipeline import run, search
     from tinyformer.sparse_engine.compiler import analyze, compile  # noqa: A004 - the verb of the trade
     from tinyformer.sparse_engine.host import load
 
-__all__ = ["analyze", "compile", "load"]
+__all__ = ["analyze", "compile", "load", "run", "search"]
 
 _HOMES = {
     "analyze": "tinyformer.sparse_engine.compiler",
     "compile": "tinyformer.sparse_engine.compiler",
     "load": "tinyformer.sparse_engine.host",
+    "run": "tinyformer.pipeline",
+    "search": "tinyformer.pipeline",
 }
 
 

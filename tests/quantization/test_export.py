@@ -124,7 +124,7 @@ def digits() -> tuple[SinglePathModel, np.ndarray, np.ndarray, np.ndarray]:
     x, y = (pixels - MEAN) / np.float32(STD), data.target[order].astype(np.int64)
     model = _model(preset("digits"), choice=1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    steps = 120
+    steps = 200
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, steps)
     batches = np.random.default_rng(0).integers(0, 1300, (steps, 48))
     model.train()

@@ -72,7 +72,7 @@ def test_parameters_name_every_value_once(sample: Sample):
 
 
 def test_every_value_is_sampled():
-    space = preset("digits")
+    space = preset("normal")
     rng = np.random.default_rng(0)
     config = sample_supernet(space, rng)
     seen = {name: set() for name, _ in ((p.name, p.choices) for p in sparsity_parameters(space, config))}
@@ -84,7 +84,7 @@ def test_every_value_is_sampled():
 
 
 def test_choice_blocks_of_two_dots():
-    space = preset("digits")
+    space = preset("small", input_shape=(8, 8, 1))
     values = supernet_to_dict(space, sample_supernet(space, np.random.default_rng(0)))
     config = supernet_from_dict(space, {**values, "dot0.mobilenet_blocks": 2, "dot1.mobilenet_blocks": 1})
     blocks = config.blocks()
@@ -116,7 +116,7 @@ def test_a_single_dot():
 
 
 def test_dense_blocks_have_one_block_size():
-    space = preset("digits")
+    space = preset("normal")
     config = sample_supernet(space, np.random.default_rng(0))
     values = sparsity_to_dict(config, SparsityConfig.uniform(config, 0.0, 4))
     assert sparsity_from_dict(space, config, values) == SparsityConfig.uniform(config, 0.0, 2)

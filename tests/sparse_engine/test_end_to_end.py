@@ -3,16 +3,27 @@
 import shutil
 
 import numpy as np
+import onnx
 import pytest
 
-from engine_models import OPERATOR_CASES, convolutional_net, random_inputs, symbols_of, transformer_net, zoo
+from engine_models import (
+    OPERATOR_CASES,
+    convolutional_net,
+    random_inputs,
+    side_by_side,
+    symbols_of,
+    transformer_net,
+    zoo,
+)
+from qdq_cases import CASES
 from tinyformer import boards
 from tinyformer.sparse_engine import deployment, host, reference, toolchain
-from tinyformer.sparse_engine.compiler import compile_graph
+from tinyformer.sparse_engine.compiler import compile_graph, read
 from tinyformer.sparse_engine.emulator import qemu
 from tinyformer.sparse_engine.kernels import CATALOGUE
 
 M7 = boards.load("stm32f746g-disco")
+BIG = boards.load("mps2-an500")
 BOARD_OF_EACH_ISA = list({boards.load(name).isa: name for name in boards.names()}.values())
 NETS = {"convolutional": convolutional_net, "transformer": transformer_net}
 
@@ -20,27 +31,31 @@ needs_gcc = pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason
 needs_qemu = pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="qemu-system-arm is not installed")
 
 
-@pytest.fixture(scope="module")
-def operators(tmp_path_factory):
-    """Every operator's tensors, by case: expected, on the host, on the emulated M7."""
-    graph, outputs = zoo()
-    compiled = compile_graph(graph, M7, tmp_path_factory.mktemp("zoo") / "bundle", objective="size", name="zoo")
+def run_everywhere(graph, outputs, directory):
+    """Return case -> (expected, on the host, on the emulated M7): the tensor of each case, for three inputs."""
+    compiled = compile_graph(graph, BIG, directory, objective="size", name="zoo")
     samples = random_inputs(graph, 3)
-    manifest = compiled.manifest
-    layers = {layer.output: layer for layer in manifest.layers}
+    layers = [layer.output for layer in compiled.manifest.layers]
     model = host.load(compiled.directory)
     expected = [reference.run_all(graph, sample) for sample in samples]
     on_host = [dict(zip(layers, model.trace(sample), strict=True)) for sample in samples]
-    emulation = deployment.run(compiled.directory, manifest, samples, traced=manifest.layers)
+    emulation = deployment.run(compiled.directory, compiled.manifest, samples, traced=compiled.manifest.layers)
     emulated = dict(zip(layers, emulation.traces, strict=True))
-    return {
-        case: (
-            np.stack([values[tensor] for values in expected]),
-            np.stack([values[tensor] for values in on_host]),
-            emulated[tensor],
+    aliases = compiled.manifest.arena.aliases
+    found = {}
+    for case, tensor in outputs.items():
+        computed = tensor if tensor in layers else aliases[tensor]
+        found[case] = (
+            np.stack([values[computed].ravel() for values in expected]),
+            np.stack([values[computed].ravel() for values in on_host]),
+            emulated[computed],
         )
-        for case, tensor in outputs.items()
-    }
+    return found
+
+
+@pytest.fixture(scope="module")
+def operators(tmp_path_factory):
+    return run_everywhere(*zoo(), tmp_path_factory.mktemp("zoo") / "bundle")
 
 
 @pytest.mark.emulator
@@ -48,8 +63,21 @@ def operators(tmp_path_factory):
 def test_operator(operators, case):
     expected, on_host, emulated = operators[case]
     np.testing.assert_array_equal(on_host, expected)
-    np.testing.assert_array_equal(emulated, expected.reshape(len(expected), -1))
+    np.testing.assert_array_equal(emulated, expected)
     assert len(np.unique(expected[2])) > 1  # the case tells something
+
+
+@pytest.mark.emulator
+@pytest.mark.slow
+def test_operators_of_the_front_end(tmp_path):
+    """What the front end makes of every ONNX operator runs as the reference says."""
+    graphs = {}
+    for case in CASES:
+        onnx.save(case.model(), tmp_path / "model.onnx")
+        graphs[case.name] = read(tmp_path / "model.onnx")[0]
+    for case, (expected, on_host, emulated) in run_everywhere(*side_by_side(graphs), tmp_path / "bundle").items():
+        np.testing.assert_array_equal(on_host, expected, case)
+        np.testing.assert_array_equal(emulated, expected, case)
 
 
 def test_cases_use_the_kernels_they_name():

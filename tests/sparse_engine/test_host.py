@@ -11,6 +11,7 @@ from engine_models import convolutional_net, random_inputs, transformer_net
 from tinyformer.errors import DataError
 from tinyformer.sparse_engine import host, reference, toolchain
 from tinyformer.sparse_engine.compiler import compile_graph
+from tinyformer.sparse_engine.synthetic import GraphBuilder
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,32 @@ model.run_f32(np.full((1, 8, 8, 4), -3e38, np.float32))
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     np.testing.assert_array_equal(np.load(tmp_path / "outputs.npy"), reference.run(graph, samples))
+
+
+def ends_in_a_reshape():
+    b = GraphBuilder((6, 8))
+    y = b.linear(b.input, 4)
+    output = b.reshape(y, (24,))
+    b.lookup(y)  # reads the caller's output buffer
+    return b.finish(output)
+
+
+def only_renames():
+    b = GraphBuilder((6, 8))
+    return b.finish(b.reshape(b.input, (48,)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("build", [ends_in_a_reshape, only_renames])
+def test_tensors_in_the_callers_buffers(build, tmp_path):
+    graph = build()
+    compile_graph(graph, "stm32f746g-disco", tmp_path / "b", toolchain=None)
+    samples = random_inputs(graph, 3)
+    model = host.load(tmp_path / "b")
+    np.testing.assert_array_equal(model.run(samples), reference.run(graph, samples))
+    expected = reference.run_all(graph, samples[2])
+    for layer, tensor in zip(model.manifest.layers, model.trace(samples[2]), strict=True):
+        np.testing.assert_array_equal(tensor, expected[layer.output])
 
 
 TWO_MODELS = """

@@ -7,11 +7,10 @@ import onnx
 import pytest
 
 import tinyformer
-from qdq_cases import CASES
 from qdq_models import QdqModel
 from tinyformer.errors import DataError, UnsupportedModelError
-from tinyformer.sparse_engine import deployment, reference
-from tinyformer.sparse_engine.compiler import compile_graph, read
+from tinyformer.sparse_engine import reference
+from tinyformer.sparse_engine.compiler import read
 from tinyformer.sparse_engine.host import load
 from tinyformer.sparse_engine.validation import validate
 
@@ -133,18 +132,3 @@ def test_analysis_of_a_file(classifier):
     analysis = tinyformer.analyze(classifier[0], "stm32f746g-disco")
     assert analysis.fits
     assert analysis.figures.instructions == classifier[1].manifest.predicted.instructions
-
-
-@pytest.mark.full
-@pytest.mark.emulator
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_operators_of_the_front_end(case, tmp_path):
-    """What the front end makes of every ONNX operator runs on the host and the emulated core as the reference says."""
-    onnx.save(case.model(), tmp_path / "model.onnx")
-    graph, source = read(tmp_path / "model.onnx")
-    compiled = compile_graph(graph, "stm32f746g-disco", tmp_path / "bundle", source=source)
-    samples = compiled.manifest.input.from_file_layout(case.inputs())
-    expected = reference.run(graph, samples)
-    np.testing.assert_array_equal(load(tmp_path / "bundle").run(samples), expected)
-    emulated = deployment.run(tmp_path / "bundle", compiled.manifest, samples)
-    np.testing.assert_array_equal(emulated.outputs, expected.reshape(len(samples), -1))

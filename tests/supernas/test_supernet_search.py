@@ -13,7 +13,7 @@ import pytest
 from search_fakes import Calls, FakeNet, Killed, fake_resources, supernas_actions
 from tinyformer.errors import ConfigError, DoesNotFitError, TrainingError
 from tinyformer.resources import Limits
-from tinyformer.search_space import preset, supernet_from_dict
+from tinyformer.search_space import SPARSITIES, DotSpace, preset, supernet_from_dict
 from tinyformer.study import (
     Executor,
     InProcessExecutor,
@@ -27,7 +27,14 @@ from tinyformer.study import (
 )
 from tinyformer.supernas.search import SupernasResult, SupernasSettings, search
 
-SPACE = preset("digits")
+SPACE = replace(
+    preset("digits"),
+    dots=(
+        DotSpace((16, 24), (16, 24), (1, 2), (24, 32), (24, 32), (1,)),
+        DotSpace((32, 48), (32, 48), (1, 2), (48, 56), (32, 48), (1,)),
+    ),
+    sparsities=SPARSITIES,
+)
 LIMITS = Limits(60_000, 24_800)
 LOOSE = Limits(70_000, 27_000)
 SETTINGS = SupernasSettings(supernets=4, paths=2, sparsities=3, test_paths=20, seed=2)

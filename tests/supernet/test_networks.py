@@ -96,6 +96,18 @@ def test_an_extracted_model_has_weights_of_its_own(digits):
     assert torch.equal(net(x, path), before)
 
 
+def test_candidates_of_a_block_share_what_has_the_same_name_and_shape(digits):
+    net = Supernet(digits[0], _generator())
+    block = net.get_submodule("dot0.transformer0")
+    one, two = block.get_submodule("l1_h1_m2"), block.get_submodule("l2_h2_m2")
+    assert one.get_submodule("conv_in").weight is two.get_submodule("conv_in").weight
+    assert one.get_submodule("encoder0.query").weight is two.get_submodule("encoder0.query").weight
+    other = block.get_submodule("l2_h1_m1")
+    assert one.get_submodule("encoder0.expand").weight is not other.get_submodule("encoder0.expand").weight
+    again = net.get_submodule("dot1.transformer0.l1_h1_m2.conv_in").weight
+    assert again is not one.get_submodule("conv_in").weight
+
+
 def test_a_step_on_a_path_trains_its_candidates_alone(digits):
     config, path = digits
     net = Supernet(config, _generator())
@@ -106,7 +118,8 @@ def test_a_step_on_a_path_trains_its_candidates_alone(digits):
     prefixes = tuple(f"{block.id}.{candidate.label}." for block, candidate in path.candidates(config))
     changed = {key for key, value in net.state_dict().items() if not torch.equal(value, before[key])}
     assert changed
-    assert all(key.startswith(prefixes) for key in changed)
+    trained = {value.data_ptr() for key, value in net.state_dict().items() if key.startswith(prefixes)}
+    assert {net.state_dict()[key].data_ptr() for key in changed} <= trained
     assert {key for key in before if key.startswith(prefixes) and key.endswith("conv.weight")} <= changed
 
 

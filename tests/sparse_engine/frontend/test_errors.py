@@ -402,6 +402,10 @@ OPERATORS = [
     (OperatorCase("reflect", "Pad", (A(X), N((0, 0, 1, 1, 0, 0, 1, 1))), {"mode": "reflect"}), "its mode is 'reflect'"),
     (OperatorCase("repeated", "Expand", (A((1, 1, 12)), N((1, 5, 12)))), "it repeats"),
     (OperatorCase("scattered", "Gather", (TOKENS, N((0, 1, 3))), {"axis": 1}), "its indices are"),
+    (OperatorCase("table", "Gather", (TOKENS, N(((0, 1), (2, 3)))), {"axis": 1}), "not a number or a list"),
+    (OperatorCase("vector", "MatMul", (TOKENS, W((12,), 0))), "it multiplies (1, 5, 12) by (12,)"),
+    (OperatorCase("computed_slope", "PRelu", (A((1, 5, 12)), A((1, 5, 12)))), "input 1 is computed at run time"),
+    (OperatorCase("computed_gamma", "LayerNormalization", (A((1, 12)), A((12,)))), "input 1 is computed at run time"),
     (OperatorCase("constant_concat", "Concat", (C((1, 1, 12)), C((1, 1, 12)), TOKENS), {"axis": 0}), ""),
 ]
 
@@ -426,6 +430,35 @@ def test_layer_norm_with_weights_of_another_size(tmp_path):
 def test_layer_norm_that_is_not_finite(tmp_path):
     case = OperatorCase("", "LayerNormalization", (TOKENS, R(np.full(12, np.inf))), output=(0.1, 0))
     assert "finite" in refusal_of(case.model(), tmp_path)
+
+
+def test_channels_torn_apart(tmp_path):
+    model = QdqModel((1, 5, 6))
+    weight = model.constant(np.ones((4, 6), np.int8), [0.01] * 4, 0, 0)
+    torn = model.op("Reshape", [weight, model.integers(6, 4)])
+    proto = model.finish(model.quantize(model.op("MatMul", [model.input, torn]), 0.3))
+    assert "tears the channels of quantised weights apart" in refusal_of(proto, tmp_path)
+
+
+def test_sparse_initializer(tmp_path):
+    def edit(model):
+        sparse = model.graph.sparse_initializer.add()
+        sparse.values.CopyFrom(numpy_helper.from_array(np.ones(1, np.float32), "sparse"))
+
+    assert "'sparse': it is stored sparse" in refusal_of(identity_model(edit), tmp_path)
+
+
+def test_file_too_large(tmp_path, monkeypatch):
+    monkeypatch.setattr("tinyformer.sparse_engine.frontend.reading._LARGEST_FILE_BYTES", 100)
+    assert "at most 100" in refusal_of(identity_model(lambda _: None), tmp_path)
+
+
+def test_input_that_nothing_quantises(tmp_path):
+    model = QdqModel(X)
+    model.nodes.clear()
+    constant = model.constant(np.ones((1, 4), np.int8), 0.1)
+    joined = model.op("Concat", [model.op("Flatten", ["input"]), constant], axis=1)
+    assert "nothing quantises it" in refusal_of(model.finish(joined), tmp_path)
 
 
 def test_initializer_with_too_little_data(tmp_path):

@@ -202,6 +202,57 @@ def test_layer_norm_parameters_are_integers(tmp_path):
     np.testing.assert_allclose(stored[1] * scales[1], beta, atol=scales[1])
 
 
+def test_huge_bias_of_layer_norm_coarsens_its_scale(tmp_path):
+    model = QdqModel((1, 5, 4))
+    inputs = [model.input, model.plain(np.full(4, 1e-6), np.float32), model.plain([1e6, 0, -1e6, 1], np.float32)]
+    proto = model.finish(model.quantize(model.op("LayerNormalization", inputs), 0.02))
+    graph = load(proto, tmp_path)
+    assert np.abs(graph.data[graph.nodes[0].inputs[2]].astype(np.int64)).max() < 2**31 - 1
+    assert_equal(proto, graph, integers(2, 5, 4), steps=1)
+
+
+def test_weights_used_twice_are_stored_once(tmp_path):
+    model = QdqModel((1, 5, 6))
+    weight = weights(model, (6, 6), 1)
+    x = model.quantize(model.op("MatMul", [model.input, weight]), 0.3)
+    proto = model.finish(model.quantize(model.op("MatMul", [x, weight]), 2.0))
+    graph = load(proto, tmp_path)
+    first, second = (node.inputs for node in graph.nodes)
+    assert first[1] == second[1]
+    assert first[2] != second[2]
+    assert_equal(proto, graph, integers(2, 5, 6))
+
+
+def test_requantisation_between_two_operators(tmp_path):
+    model = QdqModel((1, 6))
+    proto = model.finish(model.quantize(model.quantize(model.op("Neg", [model.input]), 0.06, 9), 0.11, -4))
+    graph = load(proto, tmp_path)
+    assert [node.op.function for node in graph.nodes] == ["neg", "requantize"]
+    assert_equal(proto, graph, integers(4, 6))
+
+
+def test_same_parameters_again_cost_nothing(tmp_path):
+    model = QdqModel((1, 6))
+    proto = model.finish(model.quantize(model.quantize(model.op("Neg", [model.input]), 0.06, 9), 0.06, 9))
+    assert len(load(proto, tmp_path).nodes) == 1
+
+
+def test_missing_zero_point_is_that_of_uint8(tmp_path):
+    model = QdqModel((1, 6))
+    scale = model.plain(0.01, np.float32)
+    stored = model.op("QuantizeLinear", [model.op("Sigmoid", [model.input]), scale])
+    graph = load(model.finish(model.op("DequantizeLinear", [stored, scale])), tmp_path)
+    assert graph.tensors[graph.output].quant.zero_point == -128
+
+
+def test_flattened_constant(tmp_path):
+    model = QdqModel((1, 6))
+    constant = model.constant(integers(2, 3), 0.03, 4)
+    row = model.op("Reshape", [constant, model.integers(1, 6)])
+    proto = model.finish(model.quantize(model.op("Add", [model.input, row]), 0.06, 9))
+    assert_equal(proto, load(proto, tmp_path), integers(3, 6), steps=1)
+
+
 # ---- names -----------------------------------------------------------------------------------------------------------
 
 

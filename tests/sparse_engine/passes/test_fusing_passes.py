@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pass_graphs import QUANT, GraphOf, kinds, results
+from pass_graphs import QUANT, GraphOf, kinds, results, without_data
 from tinyformer.sparse_engine import ops
 from tinyformer.sparse_engine.ir import QuantParams
 from tinyformer.sparse_engine.passes.fold_padding import fold_padding
@@ -100,6 +100,12 @@ def test_table_with_two_readers_stays():
     x = g.add(ops.Lookup(), "input", g.table())
     y = g.add(ops.Add(), x, g.add(ops.Lookup(), x, g.table()))
     assert kinds(applied(g.finish(y), merge_lookups)) == ["lookup", "lookup", "add"]
+
+
+def test_tables_without_data_stay():
+    g = GraphOf((4, 3))
+    graph = g.finish(g.add(ops.Lookup(), g.add(ops.Lookup(), "input", g.table()), g.table()))
+    assert merge_lookups(without_data(graph)).nodes == graph.nodes
 
 
 @pytest.mark.parametrize(("op", "shape"), [(ops.Conv2D, (5, 3, 3, 3)), (ops.DepthwiseConv2D, (3, 3, 3))])

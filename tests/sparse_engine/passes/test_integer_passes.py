@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pass_graphs import LOWERING, GraphOf, results, without_data
@@ -41,6 +41,7 @@ def quant_params(draw):
     return QuantParams((draw(SCALES),), draw(ZEROS))
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     st.tuples(quant_params(), quant_params()), st.floats(0.3, 3.0), ZEROS, st.sampled_from([(1, 1), (1, -1), (-1, 1)])
 )
@@ -52,6 +53,7 @@ def test_addition_is_right_to_a_rounding(inputs, headroom, zero_point, signs):
     assert np.abs(actual - np.clip(exact, -128, 127)).max() < 0.55
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.tuples(quant_params(), quant_params()), st.floats(20.0, 500.0), ZEROS)
 def test_multiplication_is_right_to_a_rounding(inputs, headroom, zero_point):
     output = QuantParams((inputs[0].scale * inputs[1].scale * headroom,), zero_point)

@@ -1,5 +1,6 @@
 """Passes that change only order: transposes, reshapes, borders, weights in another order."""
 
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from pass_graphs import GraphOf, kinds, results, without_data
 from tinyformer.sparse_engine import ops
+from tinyformer.sparse_engine.ir import Node
 from tinyformer.sparse_engine.ops import Reshape, Transpose
 from tinyformer.sparse_engine.passes.channels_last import channels_last_input, channels_last_output
 from tinyformer.sparse_engine.passes.permute_linear_weights import permute_linear_weights
@@ -177,7 +179,7 @@ def moved(graph):
     return sum(graph.tensors[n.output].elements for n in graph.nodes if isinstance(n.op, Transpose))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(movement_graphs())
 def test_layout_passes_change_no_result(graph):
     expected = results(graph)
@@ -215,6 +217,14 @@ def test_sequence_input_becomes_channels_last():
     y = g.weighted(ops.Conv2D(), x, (6, 1, 3, 3))
     after = applied(g.finish(y), channels_last_input)
     assert (after.tensors["input"].shape, after.tensors["input"].axis_order) == ((9, 3), (1, 0))
+
+
+def test_names_of_the_input_transposed_back_are_free():
+    g = GraphOf((3, 4, 5))
+    g.tensors["input/layout"] = replace(g.tensors["input"], name="input/layout")
+    g.nodes.append(Node("input/layout", ops.Lookup(), ("input", g.table()), "input/layout"))
+    y = g.weighted(ops.Conv2D(), g.add(LAST, "input/layout"), (6, 1, 1, 3))
+    applied(g.finish(y), channels_last_input)
 
 
 def test_input_stays_where_nothing_is_gained():

@@ -16,8 +16,8 @@ from tinyformer.sparse_engine.kernels import CCall, IntegerArgument, KernelCall,
 _WORD_BYTES = 4
 _BORDER_ALIGNMENT = 8
 _BLOCK_STRUCT_BYTES = 3 * _WORD_BYTES
-_STRUCT_BYTES = {
-    "se_conv2d_params": 19 * _WORD_BYTES,
+STRUCT_BYTES = {
+    "se_conv2d_params": 20 * _WORD_BYTES,
     "se_linear_params": 7 * _WORD_BYTES,
     "se_matmul_params": 12 * _WORD_BYTES,
     "se_softmax_params": 7 * _WORD_BYTES,
@@ -119,7 +119,7 @@ def predict(graph: Graph, calls: Sequence[KernelCall], arena_bytes: int, board: 
 
 def constant_bytes(graph: Graph, call: KernelCall) -> int:
     """Return the flash bytes of a node's parameters, weights and other constants, each rounded up to words."""
-    total = sum(_STRUCT_BYTES.get(c_call.params_type or "", 0) for c_call in call.calls)
+    total = sum(STRUCT_BYTES.get(c_call.params_type or "", 0) for c_call in call.calls)
     if call.encoding is not None:
         total += _rounded(call.encoding.nbytes, _WORD_BYTES)
         total += 0 if call.encoding.block == 1 else _BLOCK_STRUCT_BYTES

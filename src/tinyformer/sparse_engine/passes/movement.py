@@ -74,10 +74,10 @@ class Movement:
             if size == 1:
                 found.append(next(ones))
                 continue
-            axis = strides.index(digits[-1][1]) if digits[-1][1] in strides else -1
-            while axis >= 0 and self.source[axis] == 1:  # an axis of 1 shares its stride with the next
-                axis += 1
-            if axis < 0 or len(digits) > 1 or self.source[axis] != size:
+            if len(digits) > 1 or digits[0][1] not in strides:
+                return None
+            axis = strides.index(digits[0][1])  # the outermost of that stride: those behind it are of size 1
+            if self.source[axis] != size:
                 return None
             found.append(axis)
         return tuple(found)

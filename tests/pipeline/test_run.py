@@ -1,0 +1,147 @@
+"""The whole run, small: its result, its folder, and that a kill at any moment loses nothing."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinyformer import config, pipeline
+from tinyformer.errors import ConfigError, DoesNotFitError
+
+RUN_FILE = """
+name = "tiny"
+seed = 1
+[analysis]
+samples = 4
+threshold = 0.0
+[space]
+preset = "digits"
+[supernas]
+supernets = 2
+paths = 1
+sparsities = 2
+test_paths = 2
+epochs = 1
+batch_size = 64
+[sparsenas]
+candidates = 2
+epochs = 1
+prune_epochs = 1
+ramp_epochs = 1
+batch_size = 64
+[finetune]
+epochs = 2
+ramp_epochs = 1
+batch_size = 64
+[training]
+preset = "digits"
+[calibration]
+samples = 32
+[verify]
+device_samples = 4
+"""
+# not in a result twice: versions of tools and times are the machine's
+STABLE = ("accuracy", "bit_exact", "nonzero_weights", "flash_bytes", "ram_bytes", "instructions", "search")
+
+
+def run_file(directory: Path) -> Path:
+    path = directory / "tiny.toml"
+    path.write_text(RUN_FILE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    directory = tmp_path_factory.mktemp("run")
+    settings = config.load(run_file(directory))
+    return directory / "out", pipeline.run(settings, directory / "out")
+
+
+@pytest.mark.slow
+def test_result_has_the_documented_keys(finished: tuple[Path, dict[str, Any]]) -> None:
+    out, result = finished
+    assert json.loads((out / "result.json").read_text()) == json.loads(json.dumps(result))
+    assert result["bit_exact"] is True
+    assert set(result["accuracy"]) == {"float", "pruned", "int8", "device", "device_samples"}
+    assert result["accuracy"]["device_samples"] == 4
+    assert sum(layer["instructions"] for layer in result["layers"]) > 0.99 * result["instructions"]
+    assert result["flash_bytes"] <= result["limits"]["flash_bytes"]
+    assert 0.5 <= result["weight_sparsity"] < 1
+    assert any(layer["encoding"].startswith("block_rle") for layer in result["layers"])
+    assert any(layer["op"] == "softmax" for layer in result["layers"])
+    assert result["search"]["supernets_seen"] == 2
+    assert result["search"]["candidates_seen"] == 2
+    for name in ("model.onnx", "run.toml", "bundle/manifest.json", "bundle/image/tiny.elf"):
+        assert (out / name).is_file(), name
+
+
+@pytest.mark.slow
+def test_the_report_is_one_self_contained_page(finished: tuple[Path, dict[str, Any]]) -> None:
+    page = (finished[0] / "report.html").read_text()
+    assert "bit-exact" in page
+    assert '<svg class="memory"' in page
+    assert "src=" not in page
+    assert "href=" not in page
+    for layer in finished[1]["layers"]:
+        assert layer["name"] in page
+
+
+@pytest.mark.slow
+def test_the_resolved_run_file_is_the_run(finished: tuple[Path, dict[str, Any]]) -> None:
+    resolved = (finished[0] / "run.toml").read_text()
+    assert 'preset = "digits"' in resolved
+    with pytest.raises(ConfigError, match="--resume"):
+        pipeline.run(config.parse({}), finished[0])
+    with pytest.raises(ConfigError, match="another run file"):
+        pipeline.run(config.parse({"seed": 5}), finished[0], resume=True)
+
+
+def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="not empty"):
+        pipeline.run(config.parse({}), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
+
+
+@pytest.mark.slow
+def test_a_space_that_does_not_suit_the_limits_stops_the_run(tmp_path: Path) -> None:
+    settings = config.parse({"analysis": {"samples": 10}, "limits": {"flash_kb": 1000}})
+    with pytest.raises(DoesNotFitError, match=r"lower bound.*--force"):
+        pipeline.run(settings, tmp_path / "out")
+
+
+@pytest.mark.full
+def test_killed_at_any_moment_a_run_resumes_to_the_same_result(
+    tmp_path: Path, finished: tuple[Path, dict[str, Any]]
+) -> None:
+    """SIGKILL after random times until the run is through; then compare with the uninterrupted one."""
+    out = tmp_path / "out"
+    program = (
+        "import sys; from pathlib import Path; from tinyformer import config, pipeline; "
+        "pipeline.run(config.load(Path(sys.argv[1])), Path(sys.argv[2]), resume=True)"
+    )
+    command = [sys.executable, "-c", program, str(run_file(tmp_path)), str(out)]
+    generator = np.random.default_rng(0)
+    patience_s, kills = 4.0, 0
+    while not (out / "result.json").exists():
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            _, errors = process.communicate(timeout=float(generator.uniform(0.5, 1.0)) * patience_s)
+            assert process.returncode == 0, errors.decode()
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            kills += 1
+            patience_s *= 1.25  # start-up alone takes seconds; later kills reach later stages
+            time.sleep(0.05)
+    assert kills >= 3
+    resumed = json.loads((out / "result.json").read_text())
+    expected = json.loads((finished[0] / "result.json").read_text())
+    for key in STABLE:
+        assert resumed[key] == expected[key], key
