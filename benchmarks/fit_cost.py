@@ -184,11 +184,13 @@ def pool(average: bool) -> Layer:
 
 
 def move(b: Cuts, rng: Rng) -> str:
-    shape = tuple(between(rng, 1, 16) for _ in range(3))
+    shape = (between(rng, 1, 40), between(rng, 1, 8), between(rng, 1, 70))
     x = b.take(rng, shape)
-    kind = pick(rng, 0, 0, 1, 2, 3)
+    kind = pick(rng, 0, 0, 1, 2, 3, 4)
     if kind == 0:
         return b.transpose(x, rng.permutation(3).tolist())
+    if kind == 4:  # heads
+        return b.transpose(x, (1, 0, 2))
     if kind == 1:
         return b.concat([x, x], int(rng.integers(0, 3)))
     if kind == 2:
@@ -230,20 +232,23 @@ def block_of(symbol: str) -> int:
 
 @dataclass(frozen=True)
 class Model:
-    """A graph whose weighted nodes use the encoding that their kernel under test reads."""
+    """A graph whose weighted nodes use the encoding that their kernel under test reads.
+
+    ``tested`` maps the outputs of the layers under test to their kernel.
+    """
 
     graph: Graph
     calls: tuple[KernelCall, ...]
+    tested: Mapping[str, str]
 
     @classmethod
-    def of(cls, b: Cuts, output: str, symbols: Mapping[str, str], target: Board) -> Model:
-        """``symbols`` maps the outputs of layers under test to their kernel."""
+    def of(cls, b: Cuts, output: str, tested: Mapping[str, str], target: Board) -> Model:
         graph = b.finish(output)
         found = coding.options(graph)
         forced: dict[str, tuple[Option, ...]] = {}
         calls = []
         for node in graph.nodes:
-            block = block_of(symbols.get(node.output, ""))
+            block = block_of(tested.get(node.output, ""))
             if node.name in found:
                 forced[node.name] = tuple(option for option in found[node.name] if option.block == block)
         for softmax in ("table", "lazy"):
@@ -251,9 +256,9 @@ class Model:
             wanted = "se_softmax_lazy_s8"
             calls.append({call.node.name: call for call in selected})
             if softmax == "lazy":
-                lazy = {node.name for node in graph.nodes if symbols.get(node.output) == wanted}
+                lazy = {node.name for node in graph.nodes if tested.get(node.output) == wanted}
                 calls[0] |= {name: calls[1][name] for name in lazy}
-        return cls(graph, tuple(calls[0].values()))
+        return cls(graph, tuple(calls[0].values()), tested)
 
 
 def build(model: Model, target: Board, directory: Path) -> Path:
@@ -322,9 +327,11 @@ def samples(images: Sequence[Measured], symbol: str) -> Iterator[tuple[Mapping[s
 
 
 def nodes(images: Sequence[Measured]) -> Iterator[tuple[KernelCall, int]]:
-    """Yield every node with its instructions."""
+    """Yield every node under test with its instructions."""
     for measured in images:
-        yield from zip(measured.model.calls, measured.instructions, strict=True)
+        for call, instructions in zip(measured.model.calls, measured.instructions, strict=True):
+            if call.node.output in measured.model.tested:
+                yield call, instructions
 
 
 def fit(rows: Sequence[tuple[Mapping[str, float], int]]) -> dict[str, float]:

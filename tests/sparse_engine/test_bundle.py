@@ -137,6 +137,16 @@ def test_failure_keeps_the_earlier_bundle(tmp_path, convolutional_bundle):
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
+def test_a_full_disk_is_an_error_of_one_line(tmp_path):
+    def write():
+        with staged(tmp_path / "bundle"):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(ConfigError, match="No space left on device"):
+        write()
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_in_the_way(tmp_path):
     (tmp_path / "file").write_text("x")
     for place in (tmp_path / "file", tmp_path / "file" / "below"):

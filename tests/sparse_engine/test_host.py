@@ -1,8 +1,10 @@
 """The host build: values at the border, batches, sanitizer, two models in one program."""
 
 import ctypes
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,6 +122,21 @@ def test_tensors_in_the_callers_buffers(build, tmp_path):
     expected = reference.run_all(graph, samples[2])
     for layer, tensor in zip(model.manifest.layers, model.trace(samples[2]), strict=True):
         np.testing.assert_array_equal(tensor, expected[layer.output])
+
+
+@pytest.mark.slow
+def test_the_documented_program_compiles(tmp_path):
+    documentation = Path(__file__).parents[2] / "docs" / "bundle.md"
+    program = re.search(r"```c\n(.*?)```", documentation.read_text(), re.S).group(1)
+    assert len(program.splitlines()) <= 25
+    bundle = tmp_path / "b"
+    compile_graph(convolutional_net(), "stm32f746g-disco", bundle, toolchain=None, labels=[f"c{i}" for i in range(10)])
+    camera = "#include <stdint.h>\nvoid camera_read(uint8_t *pixels, int bytes) { pixels[bytes - 1] = 7; }\n"
+    (tmp_path / "main.c").write_text(program)
+    (tmp_path / "camera.c").write_text(camera)
+    sources = [tmp_path / "main.c", tmp_path / "camera.c", *sorted(bundle.glob("*.c"))]
+    sources += sorted((bundle / "runtime").glob("*.c"))
+    toolchain.find("zig").build_host(sources, [bundle, bundle / "runtime"], tmp_path / "program.so")
 
 
 TWO_MODELS = """

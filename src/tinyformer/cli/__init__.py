@@ -13,6 +13,7 @@ from tinyformer.cli import (
     data_command,
     emulate_command,
     profile_command,
+    quantize_command,
     report_command,
     run_command,
     search_command,
@@ -32,6 +33,7 @@ app = typer.Typer(
 for _module in (
     run_command,
     search_command,
+    quantize_command,
     compile_command,
     analyze_command,
     emulate_command,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.table import Table
+from rich.console import Group
 
 from tinyformer.cli.output import kilobytes, table
 from tinyformer.sparse_engine.figures import Figures
@@ -10,7 +10,7 @@ from tinyformer.sparse_engine.figures import Figures
 _COLUMNS = ("layer", "operator", "encoding", "instructions", "share", "MACs", "not zero", "per MAC", "weights")
 
 
-def layer_table(title: str, figures: Figures) -> Table:
+def layer_table(title: str, figures: Figures) -> Group:
     """Return a table of a model's layers: instructions, their share, per effective MAC, weight bytes."""
     total = sum(layer.instructions or 0 for layer in figures.layers) or 1
     rows = []
@@ -32,7 +32,7 @@ def layer_table(title: str, figures: Figures) -> Table:
     return table(title, _COLUMNS, rows, left=3)
 
 
-def summary(title: str, figures: Figures) -> Table:
+def summary(title: str, figures: Figures) -> Group:
     """Return a table of a model's totals."""
     rows = [
         ("instructions", "unknown" if figures.instructions is None else f"{figures.instructions:,}"),

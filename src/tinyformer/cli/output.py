@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -25,14 +25,14 @@ def print_json(value: Mapping[str, Any]) -> None:
     sys.stdout.write("\n")
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, left: int = 1) -> Table:
-    """Return a table whose first ``left`` columns are text and whose others are right-aligned."""
-    result = Table(title=title, title_justify="left", box=None, pad_edge=False)
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, left: int = 1) -> Group:
+    """Return a titled table whose first ``left`` columns are text and whose others are right-aligned."""
+    result = Table(box=None, pad_edge=False, show_header=any(columns))
     for index, column in enumerate(columns):
         result.add_column(column, justify="left" if index < left else "right", overflow="fold")
     for row in rows:
         result.add_row(*(str(cell) for cell in row))
-    return result
+    return Group(title, result) if title else Group(result)
 
 
 def kilobytes(nbytes: int | float) -> str:

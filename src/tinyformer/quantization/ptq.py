@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationMethod, QuantType
 from onnxruntime.quantization.calibrate import TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
+from tinyformer.errors import UnsupportedModelError
 from tinyformer.quantization.calibration import CalibrationSettings, Ranges, calibrate
 from tinyformer.quantization.canonical import canonicalize
 from tinyformer.quantization.contract import QDQ, SOFTMAX_SCALE, SOFTMAX_ZERO_POINT, check
@@ -47,16 +49,34 @@ def quantize(
 
     Raises:
         DataError: the calibration data does not fit the model.
-        UnsupportedModelError: the result would break the integer contract.
+        UnsupportedModelError: the file is no ONNX model, or the result would break the integer contract.
     """
-    onnx.save_model(quantize_model(onnx.load_model(float_onnx), calibration, settings), out)
+    onnx.save_model(quantize_model(_read(float_onnx), calibration, settings), out)
+
+
+def _read(path: Path) -> onnx.ModelProto:
+    try:
+        return onnx.load_model(path)
+    except OSError as error:
+        raise UnsupportedModelError(f"{path}: {error.strerror or error}; give the path of a float ONNX file") from error
+    except DecodeError as error:
+        raise UnsupportedModelError(f"{path}: not an ONNX file; give the path of a float ONNX file") from error
 
 
 def quantize_model(
     model: onnx.ModelProto, calibration: FloatArray, settings: QuantizationSettings | None = None
 ) -> onnx.ModelProto:
-    """Return a float model as int8 QDQ; see ``quantize``."""
+    """Return a float model as int8 QDQ; see ``quantize``.
+
+    Raises:
+        UnsupportedModelError: the model is quantised already, or the result would break the integer contract.
+        DataError: the calibration data does not fit the model.
+    """
     settings = settings or QuantizationSettings()
+    if any(node.op_type in QDQ for node in model.graph.node):
+        raise UnsupportedModelError(
+            "the model is quantised already; compile it, or quantise the float model it is from"
+        )
     canonical = canonicalize(model)
     ranges = calibrate(canonical, calibration, settings.calibration)
     return apply_ranges(canonical, ranges, settings.input)

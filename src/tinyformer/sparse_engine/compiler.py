@@ -19,7 +19,15 @@ from tinyformer.sparse_engine.codegen import Buffers, Provenance
 from tinyformer.sparse_engine.figures import Analysis, Figures, layer_figures
 from tinyformer.sparse_engine.ir import Graph, Shape
 from tinyformer.sparse_engine.kernels import Objective, SoftmaxVariant
-from tinyformer.sparse_engine.layout import Budget, Layout, lay_out, require_fit, too_large
+from tinyformer.sparse_engine.layout import (
+    Budget,
+    Layout,
+    largest_buffers,
+    largest_weights,
+    lay_out,
+    require_fit,
+    too_large,
+)
 from tinyformer.sparse_engine.toolchain import Toolchain, image, port
 
 AUTOMATIC = "auto"
@@ -234,7 +242,8 @@ def _build(
     try:
         built = elf.read(image.build(directory, board, compiler, name).elf)
     except DoesNotFitError as error:
-        raise DoesNotFitError(f"model '{name}': {error}") from error
+        parts = f"{largest_weights(layout)}; {largest_buffers(layout)}"
+        raise DoesNotFitError(f"model '{name}': {error}; {parts}") from error
     ram_bytes = built.ram_static_bytes + built.stack_reserve_bytes
     if built.flash_bytes > budget.flash_bytes:
         raise too_large(layout, "flash", built.flash_bytes, budget.flash_bytes, name)

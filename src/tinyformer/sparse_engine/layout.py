@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from tinyformer.boards import Board
 from tinyformer.errors import DoesNotFitError
 from tinyformer.sparse_engine import coding, cost, kernels, memory
-from tinyformer.sparse_engine.coding import BlockDensity, Option
+from tinyformer.sparse_engine.coding import BlockDensity
 from tinyformer.sparse_engine.cost import Prediction
 from tinyformer.sparse_engine.ir import Graph
 from tinyformer.sparse_engine.kernels import KernelCall, Objective, SoftmaxVariant
@@ -73,33 +74,38 @@ def lay_out(
     Raises:
         UnsupportedModelError: a node that no kernel computes.
     """
-    attempts = _attempts(graph, board, objective, softmax, coding.options(graph, densities))
-    first = next(attempts)
-    if first.fits(budget):
-        return first
-    return next((layout for layout in attempts if layout.fits(budget)), first)
-
-
-def _attempts(
-    graph: Graph,
-    board: Board,
-    objective: Objective,
-    softmax: SoftmaxVariant,
-    options: Mapping[str, Sequence[Option]],
-) -> Iterator[Layout]:
+    options = coding.options(graph, densities)
     predict = None if cost.load(board.isa) is None else cost.predictor(board)
-    wanted: list[Objective] = ["size"] if predict is None or objective == "size" else [objective, "size"]
-    for goal in wanted:
-        limit: int | None = None
-        while True:
-            calls = kernels.select(
-                graph, options, board, goal, predict=predict, softmax=softmax, scratch_limit_bytes=limit
-            )
-            yield _layout(graph, calls, board)
-            largest = max((call.scratch_bytes for call in calls), default=0)
-            if largest == 0 or (limit is not None and largest > limit):
-                break  # nothing has less
-            limit = largest - 1
+
+    def arranged(goal: Objective, limit_bytes: int | None = None) -> Layout:
+        calls = kernels.select(
+            graph, options, board, goal, predict=predict, softmax=softmax, scratch_limit_bytes=limit_bytes
+        )
+        return _layout(graph, calls, board)
+
+    goals: list[Objective] = ["size"] if predict is None or objective == "size" else [objective, "size"]
+    first = arranged(goals[0])
+    for goal in goals:
+        layout = first if goal == goals[0] else arranged(goal)
+        if layout.flash_bytes <= budget.flash_bytes:  # less scratch never takes less flash
+            layout = _with_less_scratch(layout, partial(arranged, goal), budget)
+        if layout.fits(budget):
+            return layout
+    return first
+
+
+def _with_less_scratch(layout: Layout, arranged: Callable[[int], Layout], budget: Budget) -> Layout:
+    """Return a layout whose scratch leaves little enough RAM, limiting the greatest first; the given one if none does.
+
+    ``arranged`` returns the layout for a limit of scratch bytes.
+    """
+    if layout.ram_bytes <= budget.ram_bytes or arranged(0).ram_bytes > budget.ram_bytes:
+        return layout
+    for scratch_bytes in sorted({call.scratch_bytes for call in layout.calls}, reverse=True):
+        tried = arranged(max(0, scratch_bytes - 1))
+        if tried.fits(budget):
+            return tried
+    return layout
 
 
 def _layout(graph: Graph, calls: tuple[KernelCall, ...], board: Board) -> Layout:
@@ -126,15 +132,25 @@ def require_fit(layout: Layout, budget: Budget, name: str) -> None:
 
 def too_large(layout: Layout, memory_name: str, need_bytes: int, limit_bytes: int, name: str) -> DoesNotFitError:
     """Return the error for a model that needs more than there is."""
-    if memory_name == "flash":
-        parts = {call.node.name: call.encoding.nbytes for call in layout.calls if call.encoding is not None}
-        kind = "weights"
-    else:
-        parts = {f"{place.kind} {place.name}": place.nbytes for place in layout.plan.placements}
-        kind = "buffers"
-    largest = sorted(parts.items(), key=lambda item: -item[1])[:_LARGEST_SHOWN]
-    listed = ", ".join(f"'{part}' {nbytes}" for part, nbytes in largest)
+    parts = largest_weights(layout) if memory_name == "flash" else largest_buffers(layout)
     return DoesNotFitError(
-        f"model '{name}' takes {need_bytes} bytes of {memory_name}, allowed are {limit_bytes}; largest {kind}:"
-        f" {listed}; use a smaller or sparser model, or a board with more"
+        f"model '{name}' takes {need_bytes} bytes of {memory_name}, allowed are {limit_bytes}; {parts};"
+        " use a smaller or sparser model, or a board with more"
     )
+
+
+def largest_weights(layout: Layout) -> str:
+    """Return in words which weights take most flash."""
+    return "largest weights: " + _largest(
+        {call.node.name: call.encoding.nbytes for call in layout.calls if call.encoding is not None}
+    )
+
+
+def largest_buffers(layout: Layout) -> str:
+    """Return in words which buffers take most of the arena."""
+    return "largest buffers: " + _largest({f"{p.kind} {p.name}": p.nbytes for p in layout.plan.placements})
+
+
+def _largest(parts: Mapping[str, int]) -> str:
+    ordered = sorted(parts.items(), key=lambda item: -item[1])[:_LARGEST_SHOWN]
+    return ", ".join(f"'{part}' {nbytes}" for part, nbytes in ordered) or "none"

@@ -188,6 +188,25 @@ def test_bias_of_int32_is_taken_as_it_is(tmp_path):
     assert np.array_equal(graph.data[graph.nodes[-1].inputs[2]], steps)
 
 
+def test_float_bias_is_rounded_to_the_contract(tmp_path):
+    model = QdqModel((1, 6))
+    weight = model.constant(np.ones((4, 6), np.int8), [0.01] * 4, 0, 0)
+    bias = model.plain(np.array([0.4, 0.6, -0.6, 1e4]) * 0.05 * 0.01, np.float32)
+    proto = model.finish(model.quantize(model.op("Gemm", [model.input, weight, bias], transB=1), 1.0))
+    graph = load(proto, tmp_path)
+    assert graph.data[graph.nodes[-1].inputs[2]].tolist() == [0, 1, -1, 10000]
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1e-5])
+def test_layer_norm_with_tiny_gamma_keeps_a_precise_multiplier(tmp_path, gamma):
+    model = QdqModel((1, 5, 4))
+    inputs = [model.input, model.plain(np.full(4, gamma), np.float32), model.plain([0.5, 1, 2, -3], np.float32)]
+    proto = model.finish(model.quantize(model.op("LayerNormalization", inputs), 0.02))
+    graph = load(proto, tmp_path)
+    assert passes.run(graph).nodes[0].op.multiplier >= 2**14
+    assert_equal(proto, graph, integers(2, 5, 4), steps=1)
+
+
 def test_layer_norm_parameters_are_integers(tmp_path):
     model = QdqModel((1, 5, 4))
     gamma, beta = np.array([1.0, -0.5, 0.25, 0.0]), np.array([0.5, -0.25, 0.0, 1.0])

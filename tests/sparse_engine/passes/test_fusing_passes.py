@@ -40,10 +40,11 @@ def test_identities_go(op):
 
 def test_identity_table_goes_only_with_equal_parameters():
     g = GraphOf((4, 3))
-    x = g.add(ops.Lookup("relu"), "input", g.table(EVERY))
+    x = g.add(ops.Lookup("tanh"), "input", g.table())
+    x = g.add(ops.Lookup("relu"), x, g.table(EVERY))
     y = g.add(ops.Lookup("requantize"), x, g.table(EVERY), quant=QuantParams((0.1,), 0))
     after = applied(g.finish(y), remove_identities)
-    assert [node.op.function for node in after.nodes] == ["requantize"]
+    assert [node.op.function for node in after.nodes] == ["tanh", "requantize"]
 
 
 def test_output_of_its_own_stays():

@@ -1,6 +1,7 @@
 """The pipeline as a whole: golden text of two nets, equality with onnxruntime operator by operator, errors."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
@@ -59,8 +60,6 @@ def test_same_class_as_onnxruntime():
 
 
 def load(model: onnx.ModelProto) -> Graph:
-    from tempfile import TemporaryDirectory
-
     with TemporaryDirectory() as directory:
         onnx.save(model, Path(directory) / "model.onnx")
         return frontend.load(Path(directory) / "model.onnx")

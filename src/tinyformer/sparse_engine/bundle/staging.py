@@ -25,17 +25,18 @@ def staged(directory: Path) -> Iterator[Path]:
     directory = Path(os.path.abspath(directory))  # noqa: PTH100 - resolve() would follow a link to be replaced
     if directory.exists() and not _replaceable(directory):
         raise ConfigError(f"{directory} exists and is not a bundle: choose another directory or remove it")
+    staging: Path | None = None
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
-    except OSError as error:
-        raise ConfigError(f"{directory}: cannot be written ({error}): choose another directory") from error
-    try:
         staging.chmod(0o777 & ~_umask())
         yield staging
         _move_into_place(staging, directory)
+    except OSError as error:
+        raise ConfigError(f"{directory}: cannot be written ({error}): choose another directory") from error
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _replaceable(directory: Path) -> bool:

@@ -61,7 +61,11 @@ class BlockStruct:
 
 @dataclass
 class ConstantPool:
-    """Collects the constants of a model; equal arrays are stored once."""
+    """Collects the constants of a model; equal arrays are stored once.
+
+    ``tensors`` maps (index of a call, constant tensor) to the C expression that points at it, ``weights`` the index of
+    a call to that of its encoded weights.
+    """
 
     name: str
     arrays: list[ConstantArray] = field(default_factory=list)
@@ -91,7 +95,7 @@ class ConstantPool:
         same = [other.symbol for other in self.blocks if other.planes == planes]
         if not same:
             self.blocks.append(struct)
-        self.weights[index] = same[0] if same else struct.symbol
+        self.weights[index] = f"&{same[0] if same else struct.symbol}"
 
 
 def collect(

@@ -91,6 +91,7 @@ def emit(
     _check_lowered(calls)
     pool = constants.collect(graph, calls, encoded, name)
     buffers = Buffers.of(graph, plan, f"{name}_arena")
+    writer = _Writer(graph, pool, buffers, encoded)
     context = {
         "name": name,
         "upper": name.upper(),
@@ -99,7 +100,7 @@ def emit(
         "input": _border(graph.tensors[graph.input]),
         "output": _border(graph.tensors[graph.output]),
         "labels": [text.string(label) for label in labels],
-        "nodes": [_function(graph, pool, buffers, encoded, i, call) for i, call in enumerate(calls)],
+        "nodes": [writer.function(index, call) for index, call in enumerate(calls)],
         "copies_input": buffers.output_is_input,
         "arrays": pool.arrays,
         "blocks": pool.blocks,
@@ -133,64 +134,56 @@ def _border(tensor: Tensor) -> _Border:
     return _Border(tensor.shape, tensor.nbytes, text.real(scale), parenthesised)
 
 
-def _function(
-    graph: Graph,
-    pool: constants.ConstantPool,
-    buffers: Buffers,
-    encoded: Mapping[str, EncodedWeights],
-    index: int,
-    kernel_call: KernelCall,
-) -> _NodeFunction:
-    several = len(kernel_call.calls) > 1
-    lines: list[str] = []
-    statements: list[str] = []
-    used: set[str] = set()
-    for step, call in enumerate(kernel_call.calls):
-        arguments = [_argument(graph, pool, buffers, index, kernel_call, argument) for argument in call.arguments]
-        if call.params_type is not None:
-            variable = f"params_{step}" if several else "params"
-            fields = [f".{field} = {_literal(value)}" for field, value in call.params]
-            lines += text.constant_struct(call.params_type, variable, fields)
-            arguments.insert(0, f"&{variable}")
-        statements += text.call(call.symbol, arguments)
-        used.update(arguments)
-    lines += [f"    (void){pointer};" for pointer in ("input", "output") if pointer not in used]
-    return _NodeFunction(index, _describe(graph, encoded, index, kernel_call), tuple(lines + statements))
+@dataclass(frozen=True)
+class _Writer:
+    """Writes node functions."""
+
+    graph: Graph
+    pool: constants.ConstantPool
+    buffers: Buffers
+    encoded: Mapping[str, EncodedWeights]
+
+    def function(self, index: int, kernel_call: KernelCall) -> _NodeFunction:
+        several = len(kernel_call.calls) > 1
+        lines: list[str] = []
+        statements: list[str] = []
+        used: set[str] = set()
+        for step, call in enumerate(kernel_call.calls):
+            arguments = [self._argument(index, kernel_call, argument) for argument in call.arguments]
+            if call.params_type is not None:
+                variable = f"params_{step}" if several else "params"
+                initialisers = [f".{name} = {_literal(value)}" for name, value in call.params]
+                lines += text.constant_struct(call.params_type, variable, initialisers)
+                arguments.insert(0, f"&{variable}")
+            statements += text.call(call.symbol, arguments)
+            used.update(arguments)
+        lines += [f"    (void){pointer};" for pointer in ("input", "output") if pointer not in used]
+        return _NodeFunction(index, self._comment(index, kernel_call), tuple(lines + statements))
+
+    def _argument(self, index: int, kernel_call: KernelCall, argument: Argument) -> str:
+        match argument:
+            case IntegerArgument(value):
+                return text.integer(value)
+            case WeightsArgument():
+                return self.pool.weights[index]
+            case ScratchArgument():
+                return self.buffers.scratch(kernel_call.node.name) if kernel_call.scratch_bytes else "NULL"
+            case TensorArgument(name):
+                constant = self.graph.tensors[name].constant
+                return self.pool.tensors[index, name] if constant else self.buffers.tensor(name)
+
+    def _comment(self, index: int, kernel_call: KernelCall) -> str:
+        node = kernel_call.node
+        activations = [self.graph.tensors[name] for name in node.inputs if not self.graph.tensors[name].constant]
+        shapes = ", ".join(map(_shape, activations))
+        words = f"node {index}: {node.op.kind} {node.name}, {shapes} -> {_shape(self.graph.tensors[node.output])}"
+        if kernel_call.encoding is not None:
+            words += f", weights {kernel_call.encoding_name}, {self.encoded[node.name].nbytes} bytes"
+        return text.comment(words)
 
 
 def _literal(value: int | tuple[int, ...]) -> str:
     return text.integer(value) if isinstance(value, int) else f"{{{', '.join(map(text.integer, value))}}}"
-
-
-def _argument(
-    graph: Graph,
-    pool: constants.ConstantPool,
-    buffers: Buffers,
-    index: int,
-    kernel_call: KernelCall,
-    argument: Argument,
-) -> str:
-    match argument:
-        case IntegerArgument(value):
-            return text.integer(value)
-        case WeightsArgument():
-            symbol = pool.weights[index]
-            option = kernel_call.encoding
-            return symbol if option is not None and option.encoding == "dense" else f"&{symbol}"
-        case ScratchArgument():
-            return buffers.scratch(kernel_call.node.name) if kernel_call.scratch_bytes else "NULL"
-        case TensorArgument(name):
-            return pool.tensors[index, name] if graph.tensors[name].constant else buffers.tensor(name)
-
-
-def _describe(graph: Graph, encoded: Mapping[str, EncodedWeights], index: int, kernel_call: KernelCall) -> str:
-    node = kernel_call.node
-    shapes = [graph.tensors[name] for name in node.inputs]
-    read = ", ".join(_shape(tensor) for tensor in shapes if not tensor.constant)
-    words = f"node {index}: {node.op.kind} {node.name}, {read} -> {_shape(graph.tensors[node.output])}"
-    if kernel_call.encoding is not None:
-        words += f", weights {kernel_call.encoding_name}, {encoded[node.name].nbytes} bytes"
-    return text.comment(words)
 
 
 def _shape(tensor: Tensor) -> str:

@@ -120,6 +120,8 @@ def _patches(p: Params, block: int) -> Counts:
         "position_copied_byte": (inside - copied) * rows_in * channels * groups,
         "position_padded": outside * rows_in * groups,
         "position_padded_byte": outside * rows_in * channels * groups,
+        "position_tail": (inside + outside - copied) * rows_in * (padded > channels),
+        "position_tail_byte": (inside + outside - copied) * rows_in * (padded - channels),
     }
 
 
@@ -283,9 +285,7 @@ def _pool(wide: int) -> Features:
 
 def _hits(size: int, kernel: int, stride: int, pad: int, outputs: int) -> list[int]:
     """Return how many positions of each window of an axis lie inside."""
-    return [
-        min(output * stride - pad + kernel, size) - max(output * stride - pad, 0) for output in range(outputs)
-    ]
+    return [min(output * stride - pad + kernel, size) - max(output * stride - pad, 0) for output in range(outputs)]
 
 
 def _move(p: Params, blocks: float) -> Counts:  # noqa: ARG001 - one signature for all
@@ -299,7 +299,9 @@ def _move(p: Params, blocks: float) -> Counts:  # noqa: ARG001 - one signature f
     if kind == "gathered":
         return counts | {"gathered_quad": runs * quads, "gathered_rest": runs * tail}
     return counts | {
+        "copied_some_wide": runs * (quads >= 4),
         "copied_wide": runs * (quads // 4),
+        "copied_some_quad": runs * (quads % 4 > 0),
         "copied_quad": runs * (quads % 4),
         "copied_tail": runs * (tail > 0 and quads > 0),
         "copied_part": runs * (quads == 0),

@@ -18,6 +18,7 @@ from tinyformer.sparse_engine.ir import Graph
 
 _ON_INTEGERS = (*MOVEMENT, "MaxPool")
 _SEVERAL_OUTPUTS = ("Split",)
+_REARRANGING = ("Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class _Tail:
     Args:
         name: the real tensor that is quantised.
         quantizer: the QuantizeLinear.
+        tensor: the integer tensor's name, the QuantizeLinear's output unless values are rearranged before it.
         clamps: Relu and Clip nodes, in order.
         bias: what an Add behind a MatMul adds.
         added: that Add.
@@ -34,6 +36,7 @@ class _Tail:
 
     name: str
     quantizer: OnnxNode
+    tensor: str
     clamps: tuple[OnnxNode, ...] = ()
     bias: Constant | None = None
     added: OnnxNode | None = None
@@ -125,7 +128,7 @@ class _Walk:
             self._unquantized_movement(node, operands, index)
             return
         quant = quantization.activation_quant(model, tail.quantizer)
-        output = Output(tail.quantizer.outputs[0], model.shape(node, tail.name), quant)
+        output = Output(tail.tensor, model.shape(node, tail.name), quant)
         for clamp in tail.clamps:
             output = self._clamped(clamp, output)
         site = Site(self._builder, model, node, operands, output, index, tail.bias)
@@ -169,7 +172,7 @@ class _Walk:
                 node.require(
                     len(quants) == 1, "its output is quantised in two ways", "one QuantizeLinear", "calibrate again"
                 )
-                return _Tail(name, readers[0], clamps, bias, added)
+                return _Tail(name, readers[0], readers[0].outputs[0], clamps, bias, added)
             if len(readers) != 1:
                 return None
             reader = readers[0]
@@ -181,6 +184,16 @@ class _Walk:
                     return None
                 bias, added = other, reader
             else:
-                return None
+                quantizer = self._quantizer_behind(reader)
+                return None if quantizer is None else _Tail(name, quantizer, name, clamps, bias, added)
             name = reader.outputs[0]
         return None
+
+    def _quantizer_behind(self, node: OnnxNode) -> OnnxNode | None:
+        """Return the QuantizeLinear after nodes that only rearrange values: it may as well stand before them."""
+        while node.op_type in _REARRANGING and node.outputs[0] != self._model.output:
+            readers = self._readers.get(node.outputs[0], [])
+            if len(readers) != 1:
+                return None
+            node = readers[0]
+        return node if node.op_type == "QuantizeLinear" else None

@@ -59,4 +59,4 @@ def _feature_order(graph: Graph, producers: dict[str, Node], node: Node) -> tupl
     rows = positions.reshape(-1, features)
     order = rows[0]
     expected = order + features * np.arange(len(rows))[:, np.newaxis]
-    return (root, order) if np.array_equal(rows, expected) and order.max() < features else None
+    return (root, order) if np.array_equal(rows, expected) else None
