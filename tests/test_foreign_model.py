@@ -1,4 +1,4 @@
-"""A model that did not come from this project: torch's exporter, onnxruntime's quantiser, then the commands' functions."""
+"""A model from elsewhere: torch exports it, onnxruntime quantises it, then the commands' functions take it."""
 
 from collections.abc import Iterator
 from pathlib import Path

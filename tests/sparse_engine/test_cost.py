@@ -17,7 +17,7 @@ from tinyformer.sparse_engine.synthetic import GraphBuilder
 
 BOARD = boards.load("stm32f746g-disco")
 SYMBOLS = {kernel.symbol for rows in kernels.CATALOGUE.values() for kernel in rows} | {"se_fill_s8"}
-ISAS = {boards.load(name).isa for name in boards.names()}
+ISAS = sorted({boards.load(name).isa for name in boards.names()}, key=repr)
 
 
 @pytest.mark.parametrize("isa", ISAS, ids=lambda isa: isa.core)
