@@ -184,11 +184,13 @@ def pool(average: bool) -> Layer:
 
 
 def move(b: Cuts, rng: Rng) -> str:
-    shape = (between(rng, 1, 40), between(rng, 1, 8), between(rng, 1, 70))
+    kind = pick(rng, 0, 0, 1, 2, 3, 4, 5)
+    shape = (between(rng, 1, 40), between(rng, 1, 8), 1 if kind == 5 else between(rng, 1, 70))
     x = b.take(rng, shape)
-    kind = pick(rng, 0, 0, 1, 2, 3, 4)
     if kind == 0:
         return b.transpose(x, rng.permutation(3).tolist())
+    if kind == 5:  # single bytes far apart
+        return b.concat([x, x], 2)
     if kind == 4:  # heads
         return b.transpose(x, (1, 0, 2))
     if kind == 1:
