@@ -40,7 +40,7 @@ def offline(monkeypatch):
 def idx(array):
     squeezed = array[..., 0] if array.ndim == 4 else array
     header = bytes([0, 0, 8, squeezed.ndim]) + np.array(squeezed.shape, ">u4").tobytes()
-    return gzip.compress(header + squeezed.tobytes())
+    return gzip.compress(header + squeezed.tobytes(), mtime=0)
 
 
 def write(directory, files):
@@ -133,9 +133,9 @@ def test_apt_failures_are_told(offline, monkeypatch, tmp_path, error, expected):
     ("content", "expected"),
     [
         (b"odd", "is damaged"),
-        (gzip.compress(b"\0\0"), "is damaged"),
-        (gzip.compress(b"\0\0\x08\x03" + b"\0" * 9), "is damaged"),
-        (gzip.compress(b"\0\0\x0d\x01\0\0\0\x04abcd"), "does not hold bytes"),
+        (gzip.compress(b"\0\0", mtime=0), "is damaged"),
+        (gzip.compress(b"\0\0\x08\x03" + b"\0" * 9, mtime=0), "is damaged"),
+        (gzip.compress(b"\0\0\x0d\x01\0\0\0\x04abcd", mtime=0), "does not hold bytes"),
     ],
 )
 def test_damaged_files_are_refused(files, tmp_path, content, expected):
