@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,26 @@ def test_sparsity_rises_during_the_ramp_only(supernet: Supernet, monkeypatch: py
     monkeypatch.setattr(torch_actions_module, "GradualPruning", Watched)
     torch_actions(dataset(), SETTINGS, RECIPE).prune(extract(supernet, PATH), HALF, PruningRun(2, 4, seed=1))
     assert rises[0] < rises[1] == rises[2] == rises[3]
+
+
+def test_a_long_run_writes_a_log_and_is_watched(supernet: Supernet, tmp_path: Path) -> None:
+    class Watch:
+        steps = 0
+
+        def on_start(self, state: Any) -> None: ...
+        def on_gradients(self, state: Any) -> None: ...
+        def on_epoch(self, state: Any) -> None: ...
+        def on_step(self, state: Any) -> None:
+            self.steps += 1
+
+    watch, log = Watch(), tmp_path / "half.csv"
+    actions = torch_actions(dataset(), SETTINGS, RECIPE, watch=watch)
+    actions.prune(extract(supernet, PATH), HALF, PruningRun(1, 2, seed=1, log=log))
+    with log.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert all(0 <= float(row["validation_accuracy"]) <= 1 for row in rows)
+    assert watch.steps == 2 * (len(dataset().x_train) // SETTINGS.batch_size)
 
 
 @pytest.mark.slow

@@ -33,6 +33,7 @@ class TerminalProgress:
             disable=not console.is_terminal,
         )
         self._task: TaskID | None = None
+        self._training: TaskID | None = None
 
     def __enter__(self) -> TerminalProgress:
         self._progress.start()
@@ -54,9 +55,21 @@ class TerminalProgress:
         if self._task is not None:
             self._progress.update(self._task, completed=done, total=total, note=note)
 
+    def training(self, step: int, total: int, note: str) -> None:
+        """Show a training inside the stage: a bar of its own, which goes with the training."""
+        if self._training is None:
+            self._training = self._progress.add_task("  training", total=total, note=note)
+        self._progress.update(self._training, completed=step, total=total, note=note)
+        if step == total:
+            self._progress.remove_task(self._training)
+            self._training = None
+
     def _finish(self) -> None:
         if self._task is not None:
             task = self._progress.tasks[self._task]
             total = task.total or task.completed or 1
             self._progress.update(self._task, completed=total, total=total)
             self._task = None
+        if self._training is not None:
+            self._progress.remove_task(self._training)
+            self._training = None

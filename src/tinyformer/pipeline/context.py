@@ -27,6 +27,10 @@ class Progress(Protocol):
         """Say that ``done`` steps of the stage are done."""
         ...
 
+    def training(self, step: int, total: int, note: str) -> None:
+        """Say that ``step`` of ``total`` optimiser steps are done of a training inside the stage."""
+        ...
+
 
 class Silent:
     """A Progress that says nothing."""
@@ -35,6 +39,9 @@ class Silent:
         """Ignore it."""
 
     def advance(self, done: int, total: int | None = None, note: str = "") -> None:
+        """Ignore it."""
+
+    def training(self, step: int, total: int, note: str) -> None:
         """Ignore it."""
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from tinyformer import study
 from tinyformer.errors import DoesNotFitError
 from tinyformer.pipeline.context import Progress, RunContext
+from tinyformer.pipeline.epochs import Epochs
 from tinyformer.search_space import path_to_dict, sparsity_to_dict, supernet_to_dict
 from tinyformer.sparsenas import search as sparsenas
 from tinyformer.sparsenas import torch_actions as sparse_actions
@@ -77,7 +78,8 @@ def fine_tune(run: RunContext, best: SparsenasResult) -> SinglePathModel:
     """Run stage two on the winner and return the fine-tuned model."""
     settings = run.config.finetune
     run.progress.stage("fine-tuning", settings.epochs)
-    actions = sparse_actions.torch_actions(run.dataset, settings, run.config.training, run.quantizing)
+    watch = Epochs(run.progress)
+    actions = sparse_actions.torch_actions(run.dataset, settings, run.config.training, run.quantizing, watch)
     trained, _ = study.load_arrays(best.trained_weights)
     tuned = finetune(
         best.supernet, best.path, best.sparsity, trained, actions, settings, directory=run.directory / _SPARSENAS
@@ -99,7 +101,7 @@ def _search_supernet(run: RunContext, storage: study.Storage, executor: study.Ex
         run.space,
         run.limits,
         run.evaluate,
-        super_actions.torch_actions(run.dataset, settings, run.config.training),
+        super_actions.torch_actions(run.dataset, settings, run.config.training, _watch(run, executor)),
         settings,
         storage=storage,
         directory=run.directory / _SUPERNAS,
@@ -120,13 +122,18 @@ def _search_path(
         weights,
         run.limits,
         run.evaluate,
-        sparse_actions.torch_actions(run.dataset, settings, run.config.training, run.quantizing),
+        sparse_actions.torch_actions(run.dataset, settings, run.config.training, run.quantizing, _watch(run, executor)),
         settings,
         storage=storage,
         directory=run.directory / _SPARSENAS,
         executor=executor,
         observe=_observer(run.progress, _SPARSENAS),
     )
+
+
+def _watch(run: RunContext, executor: study.Executor | None) -> Epochs | None:
+    """Return what shows the training of a trial; other processes cannot draw on this one's terminal."""
+    return Epochs(run.progress) if executor is None else None
 
 
 def _observer(progress: Progress, name: str) -> Callable[[str, study.Trial], None]:

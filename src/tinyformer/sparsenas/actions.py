@@ -17,13 +17,15 @@ M = TypeVar("M")
 class PruningRun:
     """One run of iterative pruning: sparsity rises over ``ramp_epochs`` of ``epochs``, then the masks stay.
 
-    ``checkpoint`` is a file from which an interrupted run goes on, None for runs too short to matter.
+    ``checkpoint`` is a file from which an interrupted run goes on, ``log`` a table of its epochs with the accuracy on
+    the validation split after each; both None for runs too short to matter.
     """
 
     ramp_epochs: int
     epochs: int
     seed: int
     checkpoint: pathlib.Path | None = None
+    log: pathlib.Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,8 +45,9 @@ def finetune(
 ) -> FinetuneResult:
     """Prune a trained model to its sparsity configuration and fine-tune it.
 
-    Writes ``finetuned.safetensors`` into ``directory`` and, while it runs, a checkpoint from which an interrupted call
-    with the same arguments goes on. What a finished call wrote is not trained again.
+    Writes ``finetuned.safetensors`` and ``finetuning.csv`` (the epochs) into ``directory`` and, while it runs, a
+    checkpoint from which an interrupted call with the same arguments goes on. What a finished call wrote is not trained
+    again.
 
     Args:
         supernet: the supernet that the path runs through.
@@ -69,7 +70,9 @@ def finetune(
     found = find_arrays(file, description)
     model = actions.restore(supernet, path, weights if found is None else found)
     if found is None:
-        actions.prune(model, sparsity, PruningRun(settings.ramp_epochs, settings.epochs, settings.seed, checkpoint))
+        log = directory / "finetuning.csv"
+        run = PruningRun(settings.ramp_epochs, settings.epochs, settings.seed, checkpoint, log)
+        actions.prune(model, sparsity, run)
         save_arrays(file, actions.weights(model), description)
         checkpoint.unlink(missing_ok=True)
     accuracies = {"pruned": actions.accuracy(model), "int8": actions.int8_accuracy(model)}

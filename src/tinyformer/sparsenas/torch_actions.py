@@ -17,7 +17,7 @@ from tinyformer.sparsenas.settings import FinetuneSettings, SparsenasSettings
 from tinyformer.study import Arrays
 from tinyformer.supernet import SinglePathModel, Supernet, extract
 from tinyformer.supernet.arrays import from_arrays, to_arrays
-from tinyformer.training import TrainingSettings, evaluate, fit, normalize
+from tinyformer.training import Callback, LogFile, TrainingSettings, evaluate, fit, normalize
 from tinyformer.training.stage import stage_recipe
 
 
@@ -26,6 +26,7 @@ def torch_actions(
     settings: SparsenasSettings | FinetuneSettings,
     recipe: TrainingSettings,
     quantizing: quantization.QuantizationSettings | None = None,
+    watch: Callback | None = None,
 ) -> SparsenasActions[SinglePathModel]:
     """Return what Algorithm 3 and stage two do, on a dataset; only its training and validation splits are read.
 
@@ -34,8 +35,10 @@ def torch_actions(
         settings: batch size, learning rate, and how many validation images the int8 model sees.
         recipe: all else of training.
         quantizing: calibration; the input's quantisation is always that of camera bytes.
+        watch: is told how the training goes.
     """
-    work = _Work(dataset, settings, recipe, quantizing or quantization.QuantizationSettings())
+    callbacks = () if watch is None else (watch,)
+    work = _Work(dataset, settings, recipe, quantizing or quantization.QuantizationSettings(), callbacks)
     return SparsenasActions(
         inherit=inherit,
         restore=restore,
@@ -67,10 +70,20 @@ class _Work:
     settings: SparsenasSettings | FinetuneSettings
     recipe: TrainingSettings
     quantizing: quantization.QuantizationSettings
+    callbacks: tuple[Callback, ...]
 
     def train(self, model: SinglePathModel, epochs: int, seed: int) -> None:
         data = self.dataset
-        fit(model, data.x_train, data.y_train, self._recipe(epochs), mean=data.mean, std=data.std, seed=seed)
+        fit(
+            model,
+            data.x_train,
+            data.y_train,
+            self._recipe(epochs),
+            mean=data.mean,
+            std=data.std,
+            seed=seed,
+            callbacks=self.callbacks,
+        )
 
     def prune(self, model: SinglePathModel, sparsity: SparsityConfig, run: PruningRun) -> None:
         data = self.dataset
@@ -86,7 +99,8 @@ class _Work:
             mean=data.mean,
             std=data.std,
             seed=run.seed,
-            callbacks=[pruning],
+            validation=None if run.log is None else (data.x_val, data.y_val),
+            callbacks=[pruning, *self.callbacks, *(() if run.log is None else (LogFile(run.log),))],
             checkpoint=run.checkpoint,
             resume=run.checkpoint is not None,
         )

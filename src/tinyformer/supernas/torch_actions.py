@@ -16,7 +16,7 @@ from tinyformer.supernas.actions import SupernasActions
 from tinyformer.supernas.settings import SupernasSettings
 from tinyformer.supernet import SinglePathModel, Supernet, extract, recalibrate
 from tinyformer.supernet.arrays import from_arrays, to_arrays
-from tinyformer.training import TrainingSettings, evaluate, fit, image_batches
+from tinyformer.training import Callback, TrainingSettings, evaluate, fit, image_batches
 from tinyformer.training.stage import stage_recipe
 
 _RECALIBRATION_IMAGES = 1024
@@ -24,7 +24,7 @@ _RECALIBRATION_BATCH = 256
 
 
 def torch_actions(
-    dataset: Dataset, settings: SupernasSettings, recipe: TrainingSettings
+    dataset: Dataset, settings: SupernasSettings, recipe: TrainingSettings, watch: Callback | None = None
 ) -> SupernasActions[Supernet, SinglePathModel]:
     """Return what Algorithm 2 does, on a dataset; only its training and validation splits are read.
 
@@ -32,8 +32,9 @@ def torch_actions(
         dataset: images and labels.
         settings: batch size and learning rate.
         recipe: all else of training.
+        watch: is told how the training goes.
     """
-    work = _Work(dataset, settings, recipe)
+    work = _Work(dataset, settings, recipe, () if watch is None else (watch,))
     return SupernasActions(
         build=build,
         train=work.train,
@@ -85,6 +86,7 @@ class _Work:
     dataset: Dataset
     settings: SupernasSettings
     recipe: TrainingSettings
+    callbacks: tuple[Callback, ...]
 
     def train(self, supernet: Supernet, epochs: int, seed: int) -> None:
         data = self.dataset
@@ -98,6 +100,7 @@ class _Work:
             std=data.std,
             seed=seed,
             forward=UniformPaths(supernet.config, seed),
+            callbacks=self.callbacks,
         )
 
     def accuracy(self, model: SinglePathModel) -> float:

@@ -4,6 +4,7 @@ from tinyformer.training.augmentation import AUGMENTATIONS, Augmentation
 from tinyformer.training.batches import image_batches, normalize
 from tinyformer.training.evaluation import Forward, evaluate, logits
 from tinyformer.training.log import EpochRow, TrainingLog
+from tinyformer.training.log_file import LogFile
 from tinyformer.training.loop import fit
 from tinyformer.training.schedule import learning_rate
 from tinyformer.training.settings import DIGITS, PAPER, PRESETS, STRONG, TrainingSettings
@@ -19,6 +20,7 @@ __all__ = [
     "Callback",
     "EpochRow",
     "Forward",
+    "LogFile",
     "TrainingLog",
     "TrainingSettings",
     "TrainingState",
