@@ -17,7 +17,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 def test_help_names_every_command() -> None:
     text = run("--help").stdout
-    commands = "run search compile analyze emulate validate profile report boards data"
+    commands = "run search compile analyze emulate validate profile report boards models data"
     for command in commands.split():
         assert f"\n  {command} " in text
 

@@ -12,6 +12,7 @@ from tinyformer.cli import (
     compile_command,
     data_command,
     emulate_command,
+    models_command,
     profile_command,
     quantize_command,
     report_command,
@@ -41,6 +42,7 @@ for _module in (
     profile_command,
     report_command,
     boards_command,
+    models_command,
     data_command,
 ):
     _module.register(app)

@@ -9,7 +9,9 @@ import typer
 
 from tinyformer.cli.output import JsonFlag, console, kilobytes, print_json, table
 
-Model = Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="An int8 QDQ ONNX file.")]
+Model = Annotated[
+    Path, typer.Argument(metavar="MODEL.onnx", help="An int8 QDQ ONNX file, or a name from `tinyformer models`.")
+]
 BoardName = Annotated[str, typer.Option("--board", help="A name from `tinyformer boards`, or a TOML file.")]
 Out = Annotated[Path, typer.Option("--out", help="The bundle's directory; replaced when it is a bundle.")]
 Optimize = Annotated[Literal["size", "speed", "balanced"], typer.Option("--optimize", help="What encodings aim at.")]

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from tinyformer import boards
+from tinyformer import boards, models
 from tinyformer.boards import Board
 from tinyformer.errors import ConfigError, DoesNotFitError
 from tinyformer.sparse_engine import codegen, coding, elf, frontend, passes
@@ -84,7 +84,7 @@ def compile(  # noqa: A001 - the verb of the trade
     """Compile an int8 QDQ ONNX file into a bundle.
 
     Args:
-        path: the ONNX file.
+        path: the ONNX file, or the name of a model that ships with the project.
         board: a built-in board's name, a TOML file, or a board.
         out_dir: directory to write; an earlier bundle there is replaced.
         name: prefix of the generated files and identifiers.
@@ -118,15 +118,16 @@ def compile(  # noqa: A001 - the verb of the trade
 
 
 def read(path: str | Path) -> tuple[Graph, Source]:
-    """Read an ONNX file and return its lowered graph, and what the graph no longer tells about the file.
+    """Read a model, by path or by name; return its lowered graph, and what the graph no longer tells about the file.
 
     Raises:
         UnsupportedModelError: the file is missing, broken or holds something the engine does not do.
     """
-    graph = frontend.load(path)
+    file = models.find(path)
+    graph = frontend.load(file)
     source = Source(
-        file=Path(path).name,
-        sha256=hashlib.sha256(Path(path).read_bytes()).hexdigest(),
+        file=file.name,
+        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
         input_shape=graph.tensors[graph.input].shape,
         output_shape=graph.tensors[graph.output].shape,
     )

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from tinyformer import models
 from tinyformer.errors import DataError, MissingExtraError
 from tinyformer.sparse_engine.bundle import Manifest
 from tinyformer.sparse_engine.ir import DType, Graph
@@ -20,7 +21,7 @@ class OnnxModel:
     """A QDQ model, run without optimisations, because those change its rounding.
 
     Args:
-        path: the file that the bundle was compiled from.
+        path: the file, or the name of a model that ships, that the bundle was compiled from.
         manifest: the bundle's manifest.
 
     Raises:
@@ -31,7 +32,7 @@ class OnnxModel:
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self._manifest = manifest
         try:
-            self._proto = onnx.load(path)
+            self._proto = onnx.load(models.find(path))
         except Exception as error:  # protobuf's own errors have no common class
             raise DataError(f"model file {path} cannot be read: {error}") from error
         self._input = self._proto.graph.input[0]
