@@ -63,9 +63,10 @@ _PRESETS: Mapping[str, SearchSpace] = {
         classes=10,
         dots=(
             DotSpace((48, 64, 80), (48, 64, 80), (2, 3, 4), (64, 80), (44, 52, 64), (1, 2)),
-            DotSpace((192, 224), (192, 224), (2, 3, 4), (192, 224), (192, 256), (1, 2)),
+            DotSpace((224, 256, 288), (224, 256, 288), (2, 3, 4), (224, 256), (192, 256), (1, 2)),
         ),
         candidates=_ONE_HEAD,
+        sparsities=(0.7, 0.8, 0.9),  # with less none of them fits the paper's boards
     ),
 }
 PRESETS: tuple[str, ...] = tuple(_PRESETS)
