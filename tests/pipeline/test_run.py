@@ -13,6 +13,7 @@ import pytest
 
 from tinyformer import config, pipeline
 from tinyformer.errors import ConfigError, DoesNotFitError
+from tinyformer.sparse_engine import compiler
 
 RUN_FILE = """
 name = "tiny"
@@ -145,3 +146,21 @@ def test_killed_at_any_moment_a_run_resumes_to_the_same_result(
     expected = json.loads((finished[0] / "result.json").read_text())
     for key in STABLE:
         assert resumed[key] == expected[key], key
+
+
+@pytest.mark.slow
+def test_the_members_of_a_searchs_front_compile_and_fit_as_predicted(tmp_path: Path) -> None:
+    settings = config.load(run_file(tmp_path))
+    found = pipeline.search(settings, tmp_path / "out")
+    assert [member["accuracy"] for member in found["front"]] == sorted(
+        (member["accuracy"] for member in found["front"]), reverse=True
+    )
+    assert found["front"][0]["index"] == found["best_candidate"]
+    assert json.loads((tmp_path / "out" / "search.json").read_text())["front"] == found["front"]
+    for member in found["front"]:
+        compiled = compiler.compile(
+            tmp_path / "out" / member["model"], settings.board, tmp_path / f"{member['index']}", objective="size"
+        )
+        assert compiled.ram_bytes == member["ram_bytes"]
+        assert compiled.flash_bytes is not None
+        assert abs(compiled.flash_bytes - member["flash_bytes"]) <= max(1024, 0.01 * member["flash_bytes"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,12 @@ class Run:
 
     def state(self, result: SparsenasResult) -> tuple[object, ...]:
         files = {path.name: path.read_bytes() for path in self.folder.glob("*.safetensors")}
-        names = replace(result, weights=Path(result.weights.name), trained_weights=Path(result.trained_weights.name))
+        names = replace(
+            result,
+            weights=Path(result.weights.name),
+            trained_weights=Path(result.trained_weights.name),
+            front=tuple(replace(member, weights=Path(member.weights.name)) for member in result.front),
+        )
         return names, self.trials(), files
 
 
@@ -145,13 +151,24 @@ def test_what_does_not_fit_is_skipped_untrained(run: Run) -> None:
         assert fits == (trial.state is TrialState.FINISHED)
 
 
-def test_only_the_best_candidates_weights_are_kept(run: Run) -> None:
+def test_only_the_fronts_weights_are_kept(run: Run) -> None:
     result = run.search()
+    assert len(result.front) < len([t for t in run.trials() if t.objective is not None])
     assert {p.name for p in run.folder.glob("*.safetensors")} == {
-        f"candidate-{result.index:04d}-trained.safetensors",
-        f"candidate-{result.index:04d}-pruned.safetensors",
+        f"candidate-{member.index:04d}-{stage}.safetensors"
+        for member in result.front
+        for stage in ("trained", "pruned")
     }
     assert not list(run.folder.glob("*.tmp"))
+
+
+def test_the_front_starts_with_the_best_and_trades_accuracy_for_resources(run: Run) -> None:
+    result = run.search()
+    first = result.front[0]
+    assert (first.index, first.accuracy, first.path) == (result.index, result.accuracies["int8"], result.path)
+    for better, worse in pairwise(result.front):
+        assert worse.accuracy <= better.accuracy
+        assert any(worse.metrics[cost] < better.metrics[cost] for cost in ("flash_bytes", "ram_bytes"))
 
 
 def test_nothing_that_fits_is_an_error_with_the_reason(run: Run) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tinyformer.cli.output import JsonFlag, console, print_json, table
+from tinyformer.cli.output import JsonFlag, console, kilobytes, print_json, table
 from tinyformer.cli.progress import TerminalProgress
 from tinyformer.cli.run_command import Force, OutDir, Resume
 
@@ -53,3 +53,15 @@ def search(
         return
     rows = [(key.replace("_", " "), value) for key, value in found.items() if isinstance(value, (int, float, str))]
     console().print(table("search", ("", ""), rows))
+    console().print(table("front", ("model", "int8 accuracy", "flash", "RAM", "latency"), map(_member, found["front"])))
+
+
+def _member(member: dict[str, Any]) -> tuple[str, ...]:
+    latency = member.get("latency_ms")
+    return (
+        member["model"],
+        f"{member['accuracy']:.2%}",
+        kilobytes(member["flash_bytes"]),
+        kilobytes(member["ram_bytes"]),
+        "unknown" if latency is None else f"{latency:.1f} ms",
+    )

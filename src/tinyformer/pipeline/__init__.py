@@ -16,6 +16,7 @@ from tinyformer.config import RunConfig
 from tinyformer.pipeline import proving, searching
 from tinyformer.pipeline.context import Progress, RunContext, Silent
 from tinyformer.pipeline.folder import open_folder, write_json
+from tinyformer.pipeline.front import export_front
 
 __all__ = ["Progress", "analyze_space", "run", "search"]
 
@@ -52,7 +53,8 @@ def search(
         progress: is told what goes on.
 
     Returns:
-        The search's summary, as under ``search`` in ``result.json``.
+        The search's summary, as under ``search`` in ``result.json``, and ``front``: the models that none beats in
+        accuracy, flash, RAM and latency at once, each as an ONNX file in ``front/``.
 
     Raises:
         ConfigError: the folder belongs to another run.
@@ -60,7 +62,8 @@ def search(
     """
     context = RunContext(config, Path(out), progress or Silent())
     open_folder(context, resume)
-    summary = searching.search(context, force=force, ray=ray).summary
+    found = searching.search(context, force=force, ray=ray)
+    summary = {**found.summary, "front": export_front(context, found.best)}
     write_json(context.directory / "search.json", summary)
     return summary
 
@@ -84,7 +87,10 @@ def run(
     open_folder(context, resume)
     found = searching.search(context, force=force)
     pruned = searching.fine_tune(context, found.best)
-    bundle = proving.compile_model(context, proving.quantize(context, pruned)).directory
+    context.progress.stage("quantisation")
+    model = context.directory / proving.MODEL_FILE
+    proving.quantize(context, pruned, model)
+    bundle = proving.compile_model(context, model).directory
     proof = proving.prove(context, bundle)
     nonzero, weights = proving.weight_counts(bundle)
     result = {

@@ -27,13 +27,12 @@ _WEIGHTED = (ops.Conv2D, ops.DepthwiseConv2D, ops.Linear)
 _EMULATED_TIMEOUT_S = 3600.0
 
 
-def quantize(run: RunContext, model: SinglePathModel) -> Path:
-    """Quantise a trained model and return the QDQ ONNX file in the run's folder."""
-    run.progress.stage("quantisation")
+def quantize(run: RunContext, model: SinglePathModel, target: Path) -> None:
+    """Quantise a trained model into a QDQ ONNX file; the float one lies beside it, with ``-float`` in its name."""
     data = run.dataset
     generator = np.random.default_rng(run.config.seed)
     chosen = generator.permutation(len(data.x_train))[: run.config.calibration.samples]
-    float_file, target = run.directory / "model-float.onnx", run.directory / MODEL_FILE
+    float_file = target.with_name(f"{target.stem}-float.onnx")
     beside = target.with_suffix(".onnx.part")
     quantization.export_float(model, float_file)
     calibration: npt.NDArray[np.float32] = normalize(
@@ -41,7 +40,6 @@ def quantize(run: RunContext, model: SinglePathModel) -> Path:
     ).numpy()
     quantization.quantize(float_file, calibration, beside, run.quantizing)
     beside.replace(target)
-    return target
 
 
 def compile_model(run: RunContext, model: Path) -> compiler.CompiledModel:

@@ -36,12 +36,31 @@ from tinyformer.study import (
     Tally,
     Trial,
     conduct,
+    pareto_front,
     save_arrays,
 )
 
-__all__ = ["SparsenasResult", "SparsenasSettings", "search"]
+__all__ = ["FrontMember", "SparsenasResult", "SparsenasSettings", "search"]
+
+COSTS = ("flash_bytes", "ram_bytes", "latency_ms")  # what the front weighs against accuracy
 
 M = TypeVar("M")
+
+
+@dataclass(frozen=True, slots=True)
+class FrontMember:
+    """A candidate that no other one beats in accuracy, flash, RAM and latency at once.
+
+    ``accuracy`` is that of the int8 model on the validation split, ``metrics`` the predicted resources by name,
+    ``weights`` a safetensors file of the pruned model.
+    """
+
+    index: int
+    path: Path
+    sparsity: SparsityConfig
+    accuracy: float
+    metrics: Mapping[str, float]
+    weights: pathlib.Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +68,8 @@ class SparsenasResult:
     """The best sparse single-path model.
 
     ``accuracies`` are those on the validation split after training ("float"), pruning ("pruned") and quantisation
-    ("int8"). ``trained_weights`` and ``weights`` are safetensors files of the model before and after pruning.
+    ("int8"). ``trained_weights`` and ``weights`` are safetensors files of the model before and after pruning. ``front``
+    holds the Pareto front, most accurate first; the best model is its first member.
     """
 
     supernet: SupernetConfig
@@ -60,6 +80,7 @@ class SparsenasResult:
     trained_weights: pathlib.Path
     weights: pathlib.Path
     candidates: Tally
+    front: tuple[FrontMember, ...]
 
 
 def search(
@@ -79,8 +100,10 @@ def search(
 ) -> SparsenasResult:
     """Return the sparse single-path model of a supernet with the best int8 accuracy within the limits.
 
-    The search resumes what ``storage`` holds under ``name``. The best model's weights stay in ``directory`` as
-    ``candidate-<i>-trained.safetensors`` and ``candidate-<i>-pruned.safetensors``.
+    Of models that are equally accurate the one with less flash, then RAM, then latency is best.
+
+    The search resumes what ``storage`` holds under ``name``. Weights of the models on the front stay in ``directory``
+    as ``candidate-<i>-trained.safetensors`` and ``candidate-<i>-pruned.safetensors``.
 
     Args:
         space: gives the sparsities and block sizes to choose from.
@@ -158,8 +181,8 @@ class _Search:
     def run(self, train: _Evaluate[M], executor: Executor, observe: Observe | None) -> SparsenasResult:
         with self._study() as study:
 
-            def keep_the_best(study_name: str, trial: Trial) -> None:
-                self._remove_all_but_the_best(study)
+            def keep_the_front(study_name: str, trial: Trial) -> None:
+                self._remove_all_but_the_front(study)
                 if observe is not None:
                     observe(study_name, trial)
 
@@ -170,9 +193,9 @@ class _Search:
                 evaluate=train,
                 conclude=self._conclude,
                 executor=executor,
-                observe=keep_the_best,
+                observe=keep_the_front,
             )
-            return self._result(study.trials(), study.best())
+            return self._result(study.trials())
 
     def _study(self) -> Study:
         fixed = asdict(self.settings)
@@ -211,21 +234,23 @@ class _Search:
         accuracies = {f"accuracy_{stage}": value for stage, value in result.accuracies.items()}
         return Outcome(result.accuracies["int8"], {**job.resources.metrics(), **accuracies})
 
-    def _remove_all_but_the_best(self, study: Study) -> None:
-        best = study.best()
-        for trial in study.trials():
-            if trial.ended and best is not None and trial.index != best.index:
+    def _remove_all_but_the_front(self, study: Study) -> None:
+        trials = study.trials()
+        kept = {trial.index for trial in pareto_front(trials, COSTS)}
+        for trial in trials:
+            if trial.ended and trial.index not in kept:
                 for file in self._weights_files(trial.index):
                     file.unlink(missing_ok=True)
 
-    def _result(self, trials: Sequence[Trial], best: Trial | None) -> SparsenasResult:
-        candidates = Tally.of(trials)
-        if best is None:
+    def _result(self, trials: Sequence[Trial]) -> SparsenasResult:
+        candidates, front = Tally.of(trials), pareto_front(trials, COSTS)
+        if not front:
             reason, count = next(iter(candidates.skipped.items()))
             raise DoesNotFitError(
                 f"sparse search: none of {candidates.seen} candidates is usable within {self.limits.to_text()}; most "
                 f"often: {reason} ({count} candidates): search more candidates, use a smaller space or raise the limit"
             )
+        best = front[0]
         trained, pruned = self._weights_files(best.index)
         return SparsenasResult(
             supernet=self.supernet,
@@ -236,4 +261,15 @@ class _Search:
             trained_weights=trained,
             weights=pruned,
             candidates=candidates,
+            front=tuple(self._member(trial) for trial in front),
+        )
+
+    def _member(self, trial: Trial) -> FrontMember:
+        return FrontMember(
+            index=trial.index,
+            path=path_from_dict(self.supernet, trial.params),
+            sparsity=sparsity_from_dict(self.space, self.supernet, trial.params),
+            accuracy=trial.metrics["accuracy_int8"],
+            metrics=trial.metrics,
+            weights=self._weights_files(trial.index)[1],
         )

@@ -3,6 +3,7 @@
 from tinyformer.study.artifacts import Arrays, find_arrays, load_arrays, save_arrays
 from tinyformer.study.conduct import Observe, Outcome, Skip, conduct
 from tinyformer.study.executors import Executor, InProcessExecutor, RayExecutor
+from tinyformer.study.front import pareto_front
 from tinyformer.study.samplers import SAMPLERS
 from tinyformer.study.storage import Storage, open_storage
 from tinyformer.study.study import OpenTrial, Study, read_trials
@@ -29,6 +30,7 @@ __all__ = [
     "find_arrays",
     "load_arrays",
     "open_storage",
+    "pareto_front",
     "read_trials",
     "save_arrays",
 ]
