@@ -60,6 +60,8 @@ def test_limits_default_to_the_board_and_may_only_be_lowered() -> None:
     limits = config.parse({}).limits.limits(board)
     assert (limits.flash_bytes, limits.ram_bytes) == (board.flash.size_bytes, board.ram.size_bytes)
     assert config.parse({"limits": {"ram_kb": 48}}).limits.limits(board).ram_bytes == 48 * 1024
+    assert limits.latency_ms is None
+    assert config.parse({"limits": {"latency_ms": 800}}).limits.limits(board).latency_ms == 800
     with pytest.raises(ConfigError, match="RAM"):
         config.parse({"limits": {"ram_kb": 400}}).limits.limits(board)
 

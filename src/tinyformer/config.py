@@ -68,13 +68,14 @@ class DataConfig(_Section):
 
 
 class LimitsConfig(_Section):
-    """``[limits]`` in KB of 1,024 bytes; what is left out is the board's."""
+    """``[limits]``: memory in KB of 1,024 bytes, by default the board's; the estimated latency, by default any."""
 
     flash_kb: float | None = Field(None, gt=0)
     ram_kb: float | None = Field(None, gt=0)
+    latency_ms: float | None = Field(None, gt=0)
 
     def limits(self, board: boards.Board) -> Limits:
-        """Return the limits in bytes.
+        """Return the limits in bytes and milliseconds.
 
         Raises:
             ConfigError: a limit is more than the board has.
@@ -84,7 +85,7 @@ class LimitsConfig(_Section):
         for name, limit, has in (("flash", flash, board.flash.size_bytes), ("RAM", ram, board.ram.size_bytes)):
             if limit > has:
                 raise ConfigError(f"[limits] {name} of {limit} bytes: {board.name} has {has} bytes; lower the limit")
-        return Limits(flash, ram)
+        return Limits(flash, ram, self.latency_ms)
 
 
 class SpaceConfig(_Section):

@@ -78,6 +78,7 @@ def test_result_has_the_documented_keys(finished: tuple[Path, dict[str, Any]]) -
     assert any(layer["op"] == "softmax" for layer in result["layers"])
     assert result["search"]["supernets_seen"] == 2
     assert result["search"]["candidates_seen"] == 2
+    assert [row["epoch"] for row in result["training"]] == [1, 2]
     for name in ("model.onnx", "run.toml", "bundle/manifest.json", "bundle/image/tiny.elf"):
         assert (out / name).is_file(), name
 
@@ -87,6 +88,7 @@ def test_the_report_is_one_self_contained_page(finished: tuple[Path, dict[str, A
     page = (finished[0] / "report.html").read_text()
     assert "bit-exact" in page
     assert '<svg class="memory"' in page
+    assert "validation accuracy over epochs" in page
     assert "src=" not in page
     assert "href=" not in page
     for layer in finished[1]["layers"]:

@@ -1,12 +1,9 @@
-import csv
-import json
 import os
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 from itertools import pairwise
-from math import isnan
 from pathlib import Path
 
 import numpy as np
@@ -440,23 +437,6 @@ def test_logits_do_not_depend_on_the_batch_size(net, bars):
     assert torch.allclose(whole, parts, atol=1e-6)
     assert model.training
     assert [len(batch) for batch in image_batches(bars[0], batch_size=20, **SCALE)] == [20, 20, 8]
-
-
-def test_logs_are_written_as_csv_and_jsonl(net, bars, tmp_path):
-    settings = replace(SETTINGS, epochs=2, validate_every=2)
-    log = fit(net(), *bars, settings, seed=0, validation=bars, **SCALE)
-    log.write(tmp_path / "log.csv")
-    log.write(tmp_path / "log.jsonl")
-    with (tmp_path / "log.csv").open() as file:
-        table = list(csv.DictReader(file))
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [row["epoch"] for row in table] == ["1", "2"]
-    assert table[0]["validation_accuracy"] == ""
-    assert lines[0]["validation_accuracy"] is None
-    assert lines[1]["loss"] == log.rows[1].loss == float(table[1]["loss"])
-    assert not any(isnan(row.seconds) for row in log.rows)
-    with pytest.raises(ConfigError, match=r"ending '.txt'; allowed: .csv, .jsonl"):
-        log.write(tmp_path / "log.txt")
 
 
 def test_all_augmentations_can_be_trained_with(net, bars):

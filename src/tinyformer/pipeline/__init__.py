@@ -86,7 +86,7 @@ def run(
     context = RunContext(config, Path(out), progress or Silent())
     open_folder(context, resume)
     found = searching.search(context, force=force)
-    pruned = searching.fine_tune(context, found.best)
+    pruned, epochs = searching.fine_tune(context, found.best)
     context.progress.stage("quantisation")
     model = context.directory / proving.MODEL_FILE
     proving.quantize(context, pruned, model)
@@ -110,6 +110,7 @@ def run(
         "weight_sparsity": 1 - nonzero / weights,
         **proof.figures,
         "search": found.summary,
+        "training": [asdict(row) for row in epochs],
         "versions": proving.versions(),
     }
     write_json(context.directory / "result.json", result)

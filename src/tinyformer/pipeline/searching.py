@@ -21,6 +21,7 @@ from tinyformer.supernas import torch_actions as super_actions
 from tinyformer.supernas.search import SupernasResult
 from tinyformer.supernas.space_analysis import SpaceAnalysis, analyze
 from tinyformer.supernet import SinglePathModel
+from tinyformer.training import EpochRow, read_log
 
 _SPARSENAS = "sparsenas"
 _SUPERNAS = "supernas"
@@ -74,8 +75,8 @@ def search(run: RunContext, *, force: bool = False, ray: str | None = None) -> F
     return Found(best, _summary(run, analysis, supernet, best, trials))
 
 
-def fine_tune(run: RunContext, best: SparsenasResult) -> SinglePathModel:
-    """Run stage two on the winner and return the fine-tuned model."""
+def fine_tune(run: RunContext, best: SparsenasResult) -> tuple[SinglePathModel, tuple[EpochRow, ...]]:
+    """Run stage two on the winner; return the fine-tuned model and the epochs of its training."""
     settings = run.config.finetune
     run.progress.stage("fine-tuning", settings.epochs)
     watch = Epochs(run.progress)
@@ -85,7 +86,7 @@ def fine_tune(run: RunContext, best: SparsenasResult) -> SinglePathModel:
         best.supernet, best.path, best.sparsity, trained, actions, settings, directory=run.directory / _SPARSENAS
     )
     weights, _ = study.load_arrays(tuned.weights)
-    return actions.restore(best.supernet, best.path, weights)
+    return actions.restore(best.supernet, best.path, weights), read_log(tuned.log)
 
 
 def trained_model(best: SparsenasResult) -> SinglePathModel:

@@ -52,7 +52,7 @@ def render(manifest: Manifest, figures: Json | None = None, result: Json | None 
     measured = result or figures
     sections = [_layers(manifest, measured), _memory(manifest), _encodings(manifest)]
     if result is not None:
-        sections = [_accuracy(result), *sections, *_search(result)]
+        sections = [_accuracy(result), *sections, *_search(result), *_training(result)]
     sections.append(_versions(manifest, result))
     board = manifest.board
     return environment.get_template("page.html.j2").render(
@@ -187,6 +187,19 @@ def _search(result: Json) -> Sequence[Section]:
         label = "best validation accuracy over finished candidates"
         sections.append(Section("Best candidate so far", picture=charts.curve(running, label), note=label))
     return sections
+
+
+def _training(result: Json) -> Sequence[Section]:
+    epochs = result.get("training", ())
+    accuracies = [row["validation_accuracy"] for row in epochs if row["validation_accuracy"] is not None]
+    if len(accuracies) < 2:
+        return ()
+    hours = sum(row["seconds"] for row in epochs) / 3600
+    note = (
+        f"Accuracy on the validation split after each of {len(epochs)} epochs ({hours:.1f} hours); the last "
+        f"{accuracies[-1]:.2%}. Sparsity rises meanwhile."
+    )
+    return (Section("Fine-tuning", picture=charts.curve(accuracies, "validation accuracy over epochs"), note=note),)
 
 
 def _versions(manifest: Manifest, result: Json | None) -> Section:

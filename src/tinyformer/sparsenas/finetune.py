@@ -27,9 +27,14 @@ M = TypeVar("M")
 
 @dataclass(frozen=True, slots=True)
 class FinetuneResult:
-    """The fine-tuned model: its sparse weights as a safetensors file, and accuracies on the validation split."""
+    """The fine-tuned model.
+
+    ``weights`` is a safetensors file of its sparse weights, ``log`` a CSV file of the epochs; ``accuracies`` are on the
+    validation split.
+    """
 
     weights: pathlib.Path
+    log: pathlib.Path
     accuracies: Mapping[str, float]
 
 
@@ -67,13 +72,13 @@ def finetune(
     }
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:8]
     file, checkpoint = directory / "finetuned.safetensors", directory / f"finetuning-{digest}.safetensors"
+    log = directory / "finetuning.csv"
     found = find_arrays(file, description)
     model = actions.restore(supernet, path, weights if found is None else found)
     if found is None:
-        log = directory / "finetuning.csv"
         run = PruningRun(settings.ramp_epochs, settings.epochs, settings.seed, checkpoint, log)
         actions.prune(model, sparsity, run)
         save_arrays(file, actions.weights(model), description)
         checkpoint.unlink(missing_ok=True)
     accuracies = {"pruned": actions.accuracy(model), "int8": actions.int8_accuracy(model)}
-    return FinetuneResult(file, accuracies)
+    return FinetuneResult(file, log, accuracies)

@@ -3,7 +3,7 @@
 from tinyformer.training.augmentation import AUGMENTATIONS, Augmentation
 from tinyformer.training.batches import image_batches, normalize
 from tinyformer.training.evaluation import Forward, evaluate, logits
-from tinyformer.training.log import EpochRow, TrainingLog
+from tinyformer.training.log import EpochRow, TrainingLog, read_log
 from tinyformer.training.log_file import LogFile
 from tinyformer.training.loop import fit
 from tinyformer.training.schedule import learning_rate
@@ -30,4 +30,5 @@ __all__ = [
     "learning_rate",
     "logits",
     "normalize",
+    "read_log",
 ]

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from io import StringIO
 from pathlib import Path
 
-from tinyformer.errors import ConfigError
+from tinyformer.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,36 @@ class TrainingLog:
         if path.suffix not in _FORMATS:
             raise ConfigError(f"training log {path}: ending '{path.suffix}'; allowed: {', '.join(_FORMATS)}")
         path.write_text(_FORMATS[path.suffix](self.rows), encoding="utf-8", newline="")
+
+
+def read_log(path: Path) -> tuple[EpochRow, ...]:
+    """Read the rows of a ``.csv`` log; none when there is no such file.
+
+    Raises:
+        DataError: it is something else.
+    """
+    if not path.exists():
+        return ()
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return tuple(_row(cells) for cells in csv.DictReader(file))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"training log {path} cannot be read: {error}; delete it or train again") from error
+
+
+def _row(cells: Mapping[str, str]) -> EpochRow:
+    def optional(name: str) -> float | None:
+        return float(cells[name]) if cells[name] else None
+
+    return EpochRow(
+        int(cells["epoch"]),
+        float(cells["learning_rate"]),
+        float(cells["loss"]),
+        optional("validation_loss"),
+        optional("validation_accuracy"),
+        float(cells["seconds"]),
+        float(cells["images_per_second"]),
+    )
 
 
 def _to_csv(rows: tuple[EpochRow, ...]) -> str:
