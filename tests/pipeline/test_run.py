@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,19 @@ def test_result_has_the_documented_keys(finished: tuple[Path, dict[str, Any]]) -
     assert [row["epoch"] for row in result["training"]] == [1, 2]
     for name in ("model.onnx", "run.toml", "bundle/manifest.json", "bundle/image/tiny.elf"):
         assert (out / name).is_file(), name
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_from_the_checkpoint_of_another(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    out, before = finished
+    start = str(out / "checkpoint.safetensors")
+    settings = config.load(run_file(tmp_path))
+    longer = replace(settings.finetune, start=start, ramp_epochs=0, epochs=1)
+    result = pipeline.run(settings.model_copy(update={"finetune": longer}), tmp_path / "out")
+    assert result["search"]["start"] == start
+    assert result["search"]["path"] == before["search"]["path"]
+    assert result["bit_exact"] is True
+    assert result["weight_sparsity"] == pytest.approx(before["weight_sparsity"], abs=0.01)
 
 
 @pytest.mark.slow

@@ -74,7 +74,9 @@ def test_another_winner_is_trained(tmp_path: Path) -> None:
     assert load_arrays(second.weights)[0]["value"][0] != value
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"ramp_epochs": 0}, {"ramp_epochs": 301}, {"batch_size": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"epochs": 0, "ramp_epochs": 0}, {"ramp_epochs": -1}, {"ramp_epochs": 301}, {"batch_size": 0}]
+)
 def test_settings_out_of_range(wrong: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match="allowed"):
         FinetuneSettings(**wrong)

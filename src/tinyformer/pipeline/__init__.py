@@ -17,6 +17,7 @@ from tinyformer.pipeline import proving, searching
 from tinyformer.pipeline.context import Progress, RunContext, Silent
 from tinyformer.pipeline.folder import open_folder, write_json
 from tinyformer.pipeline.front import export_front
+from tinyformer.sparsenas.checkpoint import save_checkpoint
 
 __all__ = ["Progress", "analyze_space", "run", "search"]
 
@@ -78,15 +79,22 @@ def run(
 ) -> dict[str, Any]:
     """Search, fine-tune, quantise, compile and prove a model.
 
-    Arguments and errors are those of ``search``.
+    With ``start`` under ``[finetune]`` nothing is searched: the checkpoint's model is trained on. Every run leaves such
+    a ``checkpoint.safetensors``, in half precision. Arguments and errors are those of ``search``.
 
     Returns:
         What ``result.json`` holds.
     """
     context = RunContext(config, Path(out), progress or Silent())
     open_folder(context, resume)
-    found = searching.search(context, force=force)
-    pruned, epochs = searching.fine_tune(context, found.best)
+    if config.finetune.start:
+        trained, summary = searching.take_up(context, Path(config.finetune.start))
+    else:
+        found = searching.search(context, force=force)
+        trained, summary = found.model(), found.summary
+    tuned, epochs = searching.fine_tune(context, trained)
+    save_checkpoint(context.directory / "checkpoint.safetensors", context.space, tuned)
+    pruned = searching.network(tuned)
     context.progress.stage("quantisation")
     model = context.directory / proving.MODEL_FILE
     proving.quantize(context, pruned, model)
@@ -99,7 +107,7 @@ def run(
         "seed": config.seed,
         "limits": asdict(context.limits),
         "accuracy": {
-            "float": proving.float_accuracy(searching.trained_model(found.best), context.dataset),
+            "float": proving.float_accuracy(searching.network(trained), context.dataset),
             "pruned": proving.float_accuracy(pruned, context.dataset),
             "int8": proof.int8,
             "device": proof.device,
@@ -109,7 +117,7 @@ def run(
         "nonzero_weights": nonzero,
         "weight_sparsity": 1 - nonzero / weights,
         **proof.figures,
-        "search": found.summary,
+        "search": summary,
         "training": [asdict(row) for row in epochs],
         "versions": proving.versions(),
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from tinyformer import study
@@ -14,6 +15,7 @@ from tinyformer.pipeline.epochs import Epochs
 from tinyformer.search_space import path_to_dict, sparsity_to_dict, supernet_to_dict
 from tinyformer.sparsenas import search as sparsenas
 from tinyformer.sparsenas import torch_actions as sparse_actions
+from tinyformer.sparsenas.checkpoint import SparseModel, load_checkpoint
 from tinyformer.sparsenas.finetune import finetune
 from tinyformer.sparsenas.search import SparsenasResult
 from tinyformer.supernas import search as supernas
@@ -29,10 +31,16 @@ _SUPERNAS = "supernas"
 
 @dataclass(frozen=True)
 class Found:
-    """The best sparse single-path model, and the search's summary for ``result.json``."""
+    """What a search found, and its summary for ``result.json``."""
 
     best: SparsenasResult
     summary: dict[str, Any]
+
+    def model(self) -> SparseModel:
+        """Return the best model as it was trained, before pruning."""
+        best = self.best
+        weights, _ = study.load_arrays(best.trained_weights)
+        return SparseModel(best.supernet, best.path, best.sparsity, weights)
 
 
 def analyze_run(run: RunContext) -> SpaceAnalysis:
@@ -75,24 +83,34 @@ def search(run: RunContext, *, force: bool = False, ray: str | None = None) -> F
     return Found(best, _summary(run, analysis, supernet, best, trials))
 
 
-def fine_tune(run: RunContext, best: SparsenasResult) -> tuple[SinglePathModel, tuple[EpochRow, ...]]:
-    """Run stage two on the winner; return the fine-tuned model and the epochs of its training."""
+def take_up(run: RunContext, checkpoint: Path) -> tuple[SparseModel, dict[str, Any]]:
+    """Return the model of a checkpoint, in place of a search, and its summary."""
+    model = load_checkpoint(checkpoint, run.space)
+    summary = {
+        "start": str(checkpoint),
+        "path": path_to_dict(model.supernet, model.path),
+        "sparsity": sparsity_to_dict(model.supernet, model.sparsity),
+    }
+    return model, summary
+
+
+def fine_tune(run: RunContext, model: SparseModel) -> tuple[SparseModel, tuple[EpochRow, ...]]:
+    """Run stage two; return the fine-tuned model and the epochs of its training."""
     settings = run.config.finetune
     run.progress.stage("fine-tuning", settings.epochs)
     watch = Epochs(run.progress)
     actions = sparse_actions.torch_actions(run.dataset, settings, run.config.training, run.quantizing, watch)
-    trained, _ = study.load_arrays(best.trained_weights)
     tuned = finetune(
-        best.supernet, best.path, best.sparsity, trained, actions, settings, directory=run.directory / _SPARSENAS
-    )
+        model.supernet, model.path, model.sparsity, model.weights, actions, settings,
+        directory=run.directory / _SPARSENAS,
+    )  # fmt: skip
     weights, _ = study.load_arrays(tuned.weights)
-    return actions.restore(best.supernet, best.path, weights), read_log(tuned.log)
+    return replace(model, weights=weights), read_log(tuned.log)
 
 
-def trained_model(best: SparsenasResult) -> SinglePathModel:
-    """Return the winner as it was trained, before pruning."""
-    weights, _ = study.load_arrays(best.trained_weights)
-    return sparse_actions.restore(best.supernet, best.path, weights)
+def network(model: SparseModel) -> SinglePathModel:
+    """Return a model's network with its weights."""
+    return sparse_actions.restore(model.supernet, model.path, model.weights)
 
 
 def _search_supernet(run: RunContext, storage: study.Storage, executor: study.Executor | None) -> SupernasResult:

@@ -44,7 +44,8 @@ class SparsenasSettings:
 class FinetuneSettings:
     """How stage two trains: the paper's 300 epochs, of which AGP raises the sparsity during ``ramp_epochs``.
 
-    The int8 model is measured on up to ``int8_samples`` images of the validation split.
+    With ``ramp_epochs`` 0 all is pruned before the first step. The int8 model is measured on up to ``int8_samples``
+    images of the validation split. ``start`` is a checkpoint whose model is trained on instead of a searched one.
 
     Raises:
         ConfigError: a count is out of range.
@@ -55,11 +56,12 @@ class FinetuneSettings:
     batch_size: int = 128
     learning_rate: float = 55e-5
     int8_samples: int = 5000
+    start: str = ""
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.ramp_epochs <= self.epochs:
-            raise ConfigError(f"finetune: ramp_epochs = {self.ramp_epochs}; allowed: 1 to epochs ({self.epochs})")
-        for name in ("batch_size", "int8_samples"):
+        if not 0 <= self.ramp_epochs <= self.epochs:
+            raise ConfigError(f"finetune: ramp_epochs = {self.ramp_epochs}; allowed: 0 to epochs ({self.epochs})")
+        for name in ("epochs", "batch_size", "int8_samples"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"finetune: {name} = {getattr(self, name)}; allowed: 1 or more")

@@ -28,7 +28,8 @@ class LogFile:
         """Do nothing."""
 
     def on_epoch(self, state: TrainingState) -> None:
-        """Replace the file."""
+        """Replace the file; its folder is made when missing."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         part = self._path.with_name(f"part-{self._path.name}")
         TrainingLog(tuple(state.rows), "").write(part)
         part.replace(self._path)
