@@ -8,6 +8,7 @@ import typer
 
 from tinyformer.cli import (
     analyze_command,
+    bench_command,
     boards_command,
     compile_command,
     data_command,
@@ -40,6 +41,7 @@ for _module in (
     emulate_command,
     validate_command,
     profile_command,
+    bench_command,
     report_command,
     boards_command,
     models_command,

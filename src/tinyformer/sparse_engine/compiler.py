@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -147,15 +147,20 @@ def compile_graph(
     flash_limit_bytes: int | None = None,
     ram_limit_bytes: int | None = None,
     source: Source | None = None,
+    encodings: Mapping[str, tuple[str, int]] | None = None,
 ) -> CompiledModel:
-    """Compile a lowered graph: ``compile`` after the front end; ``source`` is the file it came from."""
+    """Compile a lowered graph: ``compile`` after the front end.
+
+    ``source`` is the file it came from; ``encodings`` prescribes (encoding, block) for the weights of the nodes it
+    names, whatever the objective.
+    """
     source = Source() if source is None else source
     codegen.check_name(name)
     target = board if isinstance(board, Board) else boards.load(board)
     _check_labels(graph, labels)
     compiler = _toolchain(toolchain)
     budget = Budget.of(target, flash_limit_bytes, ram_limit_bytes)
-    layout = lay_out(graph, target, budget, objective, softmax)
+    layout = lay_out(graph, target, budget, objective, softmax, encodings=encodings)
     require_fit(layout, budget, name)
     provenance = Provenance(version("tinyformer"), source.sha256, target.name, objective)
     choice = {call.node.name: call.encoding for call in layout.calls if call.encoding is not None}

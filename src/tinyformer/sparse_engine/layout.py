@@ -56,6 +56,7 @@ def lay_out(
     objective: Objective = "balanced",
     softmax: SoftmaxVariant = "table",
     densities: Mapping[str, BlockDensity] | None = None,
+    encodings: Mapping[str, tuple[str, int]] | None = None,
 ) -> Layout:
     """Choose kernels and plan the arena.
 
@@ -70,11 +71,13 @@ def lay_out(
         objective: see ``kernels.select``; without a cost table for the core it is "size".
         softmax: see ``kernels.select``.
         densities: for a graph without data, what pruning will leave, by node name (``coding.options``).
+        encodings: by node name, the (encoding, block) that its weights must have, whatever the objective.
 
     Raises:
         UnsupportedModelError: a node that no kernel computes.
+        ConfigError: a prescribed encoding that cannot hold its node's weights.
     """
-    options = coding.options(graph, densities)
+    options = coding.prescribe(coding.options(graph, densities), encodings or {})
     predict = None if cost.load(board.isa) is None else cost.predictor(board)
 
     def arranged(goal: Objective, limit_bytes: int | None = None) -> Layout:

@@ -1,7 +1,7 @@
 """Weight encodings: the dense form and the paper's blockwise run-length code, chosen layer by layer."""
 
 from tinyformer.sparse_engine.coding.block_rle import compression_ratio
-from tinyformer.sparse_engine.coding.choice import ENCODINGS, Option, choose, encode, options
+from tinyformer.sparse_engine.coding.choice import ENCODINGS, Option, choose, encode, options, prescribe
 from tinyformer.sparse_engine.coding.encoding import BlockDensity, EncodedWeights, Encoding, Plane
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "compression_ratio",
     "encode",
     "options",
+    "prescribe",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinyformer.errors import ConfigError
 from tinyformer.sparse_engine import ops
 from tinyformer.sparse_engine.coding.block_rle import BlockRle
 from tinyformer.sparse_engine.coding.dense import Dense
@@ -55,6 +56,24 @@ def _node_options(graph: Graph, node: Node, density: BlockDensity) -> list[Optio
             if nbytes is not None:
                 found.append(Option(encoding.name, block, nbytes))
     return found
+
+
+def prescribe(
+    found: Mapping[str, tuple[Option, ...]], wanted: Mapping[str, tuple[str, int]]
+) -> Mapping[str, tuple[Option, ...]]:
+    """Return the options with only the wanted (encoding, block) left for the nodes that ``wanted`` names.
+
+    Raises:
+        ConfigError: a named node has no such option.
+    """
+    left = dict(found)
+    for name, (encoding, block) in wanted.items():
+        every = found.get(name, ())
+        left[name] = tuple(option for option in every if (option.encoding, option.block) == (encoding, block))
+        if not left[name]:
+            there = ", ".join(f"{option.encoding}/{option.block}" for option in every) or "none"
+            raise ConfigError(f"node {name} has no encoding {encoding}/{block}: there are {there}")
+    return left
 
 
 def choose(found: Mapping[str, Sequence[Option]]) -> Mapping[str, Option]:
