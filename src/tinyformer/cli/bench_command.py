@@ -1,22 +1,44 @@
-"""``tinyformer bench``: the engine's kernels against recorded figures."""
+"""``tinyformer bench``: the engine's kernels against recorded figures, a model against CMSIS-NN."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.console import Group
 
-from tinyformer.cli.output import JsonFlag, console, print_json, table
+from tinyformer.cli.emulate_command import Bundle
+from tinyformer.cli.output import JsonFlag, console, kilobytes, print_json, table
+
+if TYPE_CHECKING:
+    from tinyformer.benchmarks.cmsis_nn import Comparison
 
 _COLUMNS = ("id", "layer", "instructions", "per unit", "at most", "verdict", "at 0 %", "CMSIS-NN", "ratio")
 Compiler = Annotated[Literal["zig", "gcc"], typer.Option("--toolchain", help="The compiler to measure with.")]
 Only = Annotated[list[str] | None, typer.Option("--only", metavar="ID", help="Only this layer; may be repeated.")]
+Include = Annotated[Path | None, typer.Option("--cmsis-nn-include", metavar="D", help="CMSIS-NN's Include directory.")]
+Archive = Annotated[
+    Path | None, typer.Option("--cmsis-nn-lib", metavar="F", help="Your own build of it, libcmsis-nn.a.")
+]
+_MODEL_COLUMNS = (
+    "layer",
+    "operator",
+    "encoding",
+    "CMSIS-NN's function",
+    "engine",
+    "CMSIS-NN",
+    "ratio",
+    "bytes",
+    "CMSIS-NN",
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command and its subcommands."""
     bench = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Kernels and models on the emulated core.")
     bench.command("kernels")(kernels)
+    bench.command("model")(model)
     bench.callback()(_bench)
     app.add_typer(bench, name="bench")
 
@@ -60,3 +82,55 @@ def kernels(toolchain: Compiler = "zig", only: Only = None, json: JsonFlag = Fal
     out.print(
         f"{len(figures) - missed} of {len(figures)} hold; CMSIS-NN is always dense, a MAC is one by a non-zero weight"
     )
+
+
+def model(directory: Bundle, include: Include = None, archive: Archive = None, json: JsonFlag = False) -> None:
+    """Run a bundle and the same model on CMSIS-NN, dense, on the emulated core, and compare layer by layer."""
+    from tinyformer.benchmarks.cmsis_nn import Library, compare
+
+    comparison = compare(directory, Library.of(include, archive))
+    if json:
+        print_json(comparison.to_dict())
+        return
+    out = console()
+    out.print(_layers(comparison))
+    out.print(_totals(comparison))
+
+
+def _layers(comparison: Comparison) -> Group:
+    rows = [
+        (
+            layer.name,
+            layer.op,
+            layer.encoding,
+            layer.cmsis_nn_function or "none: the engine's",
+            f"{layer.engine_instructions:,}",
+            f"{layer.cmsis_nn_instructions:,}",
+            f"{layer.ratio:.2f}",
+            f"{layer.engine_weight_bytes:,}" if layer.engine_weight_bytes else "",
+            f"{layer.cmsis_nn_weight_bytes:,}" if layer.cmsis_nn_weight_bytes else "",
+        )
+        for layer in comparison.layers
+    ]
+    title = f"layers on {comparison.board}, {comparison.toolchain}: instructions and bytes of weights"
+    return table(title, _MODEL_COLUMNS, rows, left=4)
+
+
+def _totals(comparison: Comparison) -> Group:
+    engine, other = comparison.engine, comparison.cmsis_nn
+    sizes = ("flash", "RAM", "arena")
+    pairs = [
+        (engine.flash_bytes, other.flash_bytes),
+        (engine.ram_bytes, other.ram_bytes),
+        (engine.arena_bytes, other.arena_bytes),
+    ]
+    rows = [
+        ("instructions", f"{engine.instructions:,}", f"{other.instructions:,}", f"{comparison.ratio:.2f}"),
+        *(
+            (name, kilobytes(ours), kilobytes(theirs), f"{theirs / ours:.2f}" if ours else "")
+            for name, (ours, theirs) in zip(sizes, pairs, strict=True)
+        ),
+        ("fits the board", *("yes" if side.fits else "NO" for side in (engine, other)), ""),
+        ("largest difference of outputs", "", f"{comparison.largest_difference_steps} steps", ""),
+    ]
+    return table("one inference", ("", "engine", "CMSIS-NN, dense", "ratio"), rows)

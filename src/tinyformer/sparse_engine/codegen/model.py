@@ -71,6 +71,7 @@ def emit(
     *,
     provenance: Provenance,
     labels: Sequence[str] = (),
+    headers: Sequence[str] = (),
 ) -> dict[str, str]:
     """Return the generated files as texts by file name.
 
@@ -82,6 +83,7 @@ def emit(
         name: prefix of all identifiers and files.
         provenance: what the text was made from.
         labels: class names for the header, none when empty.
+        headers: what the model file includes beside the runtime's, for calls of functions that are not the runtime's.
 
     Raises:
         ConfigError: the name cannot be a prefix.
@@ -100,6 +102,7 @@ def emit(
         "input": _border(graph.tensors[graph.input]),
         "output": _border(graph.tensors[graph.output]),
         "labels": [text.string(label) for label in labels],
+        "headers": headers,
         "nodes": [writer.function(index, call) for index, call in enumerate(calls)],
         "copies_input": buffers.output_is_input,
         "arrays": pool.arrays,

@@ -1,0 +1,150 @@
+"""Run a bundle's image and the same model on CMSIS-NN, and put the two side by side."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from tinyformer.benchmarks.cmsis_nn import program
+from tinyformer.benchmarks.cmsis_nn.library import Library
+from tinyformer.errors import ConfigError
+from tinyformer.sparse_engine import deployment, elf, emulator, graph_file
+from tinyformer.sparse_engine.bundle import Manifest
+from tinyformer.sparse_engine.bundle.files import GRAPH_FILE
+from tinyformer.sparse_engine.toolchain import disassembly
+
+_TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class LayerComparison:
+    """One node on both: instructions and weight bytes; ``ratio`` is CMSIS-NN's instructions over the engine's.
+
+    ``cmsis_nn_function`` is empty where CMSIS-NN has nothing for the node and the engine's kernel stands on both sides.
+    """
+
+    name: str
+    op: str
+    encoding: str
+    sparsity: float
+    cmsis_nn_function: str
+    engine_instructions: int
+    cmsis_nn_instructions: int
+    ratio: float
+    engine_weight_bytes: int
+    cmsis_nn_weight_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One inference of a whole image; ``fits`` says whether the board has room for it."""
+
+    instructions: int
+    flash_bytes: int
+    ram_bytes: int
+    arena_bytes: int
+    stack_bytes: int
+    fits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A model on the engine and on CMSIS-NN, dense.
+
+    ``largest_difference_steps`` is that between the outputs of the two on the golden inputs: CMSIS-NN rounds twice.
+    """
+
+    board: str
+    toolchain: str
+    engine: Side
+    cmsis_nn: Side
+    ratio: float
+    largest_difference_steps: int
+    layers: tuple[LayerComparison, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        return asdict(self)
+
+
+def compare(directory: str | Path, library: Library) -> Comparison:
+    """Compare a bundle with the same model on CMSIS-NN, node by node, on the emulated core.
+
+    Args:
+        directory: a bundle with an image, whose toolchain compiles the other program too.
+        library: the user's CMSIS-NN.
+
+    Raises:
+        ConfigError: the bundle has no image.
+        DataError: the directory is not a bundle.
+        ToolchainError: the library does not link: another core, float ABI or version.
+        EmulatorError: one of the programs faulted, for CMSIS-NN also when it refuses a call.
+    """
+    bundle = Path(directory)
+    manifest = Manifest.load(bundle)
+    if manifest.image is None:
+        raise ConfigError(f"{directory} has no image to compare: compile it with a toolchain")
+    graph = graph_file.load(bundle / GRAPH_FILE)
+    samples = deployment.golden_inputs(bundle)
+    engine = deployment.run(bundle, manifest, samples)
+    image = elf.read(deployment.image_path(bundle, manifest))
+    with TemporaryDirectory(prefix="tinyformer-bench-") as scratch:
+        other = program.build(graph, manifest.board, library, manifest.image.toolchain, Path(scratch))
+        other_image = elf.read(other.elf)
+        disassembly.check(other_image, manifest.board.isa)
+        ran = emulator.run(
+            other.elf,
+            other.board,
+            samples.reshape(len(samples), -1),
+            name=program.NAME,
+            output_bytes=manifest.output.nbytes,
+            timeout_s=_TIMEOUT_S,
+        )
+    theirs = {
+        call.node.name: (count, 0 if call.encoding is None else call.encoding.nbytes)
+        for call, count in zip(other.calls, ran.layer_instructions, strict=True)
+    }
+    layers = []
+    for record, count in zip(manifest.layers, engine.layer_instructions, strict=True):
+        instructions, weight_bytes = theirs[record.name]
+        layers.append(
+            LayerComparison(
+                name=record.name,
+                op=record.op,
+                encoding=record.encoding,
+                sparsity=record.sparsity,
+                cmsis_nn_function=other.functions.get(record.name, ""),
+                engine_instructions=count,
+                cmsis_nn_instructions=instructions,
+                ratio=round(instructions / count, 4),
+                engine_weight_bytes=record.weight_bytes,
+                cmsis_nn_weight_bytes=weight_bytes,
+            )
+        )
+    difference = np.abs(ran.outputs.astype(np.int16) - engine.outputs.astype(np.int16))
+    return Comparison(
+        board=manifest.board.name,
+        toolchain=manifest.image.toolchain,
+        engine=_side(image, engine, manifest.arena.arena_bytes, manifest),
+        cmsis_nn=_side(other_image, ran, other.arena_bytes, manifest),
+        ratio=round(ran.instructions / engine.instructions, 4),
+        largest_difference_steps=int(difference.max()),
+        layers=tuple(layers),
+    )
+
+
+def _side(image: elf.ElfImage, ran: emulator.Emulation, arena_bytes: int, manifest: Manifest) -> Side:
+    ram_bytes = image.ram_static_bytes + image.stack_reserve_bytes
+    board = manifest.board
+    return Side(
+        instructions=ran.instructions,
+        flash_bytes=image.flash_bytes,
+        ram_bytes=ram_bytes,
+        arena_bytes=arena_bytes,
+        stack_bytes=ran.stack_bytes,
+        fits=image.flash_bytes <= board.flash.size_bytes and ram_bytes <= board.ram.size_bytes,
+    )
