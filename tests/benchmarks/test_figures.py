@@ -1,0 +1,101 @@
+"""The figures of benchmarks/: models that fit, pruning that keeps the meaning, ratios that follow from counts."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinyformer import boards
+from tinyformer.sparse_engine import compiler, ops
+from tinyformer.sparse_engine.ir import Graph
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def searched(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return import_module("searched_model")
+
+
+def record(name: str) -> Any:
+    return json.loads((BENCHMARKS / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize("name", ["CONVOLUTIONS", "ATTENTION"])
+def test_models_fit_the_board_when_dense(searched: ModuleType, name: str) -> None:
+    graph = searched.pruned(getattr(searched, name), 0, 0.0)
+    assert compiler.analyze_graph(graph, boards.load("stm32f746g-disco")).fits
+    softmaxes = [graph.tensors[node.output].shape for node in graph.nodes if isinstance(node.op, ops.Softmax)]
+    assert (2, 256, 256) in softmaxes
+
+
+def test_pruning_zeroes_the_least_blocks_and_keeps_the_real_bias(searched: ModuleType) -> None:
+    dense = searched.pruned(searched.CONVOLUTIONS, 0, 0.0)
+    sparse = searched.pruned(searched.CONVOLUTIONS, 0, 0.7, 4)
+    changed = 0
+    for node in dense.nodes:
+        if not isinstance(node.op, ops.Conv2D | ops.Linear):
+            continue
+        before, after = (graph.data[node.inputs[1]] for graph in (dense, sparse))
+        if np.array_equal(before, after):
+            continue
+        changed += 1
+        length = before.shape[-1]
+        blocks = np.pad(after.reshape(-1, length), ((0, 0), (0, -length % 4))).reshape(-1, 4).any(1)
+        assert 1 - blocks.mean() == pytest.approx(0.7, abs=0.5 / blocks.size)
+        assert np.array_equal(after[after != 0], before[after != 0])
+        assert np.array_equal(_real_bias(dense, node), _real_bias(sparse, node))
+    assert changed > 10
+
+
+def _real_bias(graph: Graph, node: Any) -> Any:
+    x, weight, bias = node.inputs[:3]
+    weights = graph.data[weight]
+    quant = graph.tensors[x].quant
+    assert quant is not None
+    return graph.data[bias] + quant.zero_point * weights.sum(tuple(range(1, weights.ndim)), dtype=np.int64)
+
+
+def test_ratios_of_fig11_follow_from_its_counts() -> None:
+    figure = record("fig11")
+    theirs = figure["cmsis_nn"]
+    assert theirs["fits"]
+    assert "99f736a6" in theirs["origin"]
+    own_softmax = figure["engine"][0]["by_op"]["softmax"]
+    shared = theirs["instructions"] - theirs["by_op"]["softmax"] + own_softmax
+    assert [row["sparsity"] for row in figure["engine"]] == [0.0, 0.3, 0.5, 0.7, 0.9]
+    for row in figure["engine"]:
+        assert row["ratio"] == pytest.approx(theirs["instructions"] / row["instructions"], abs=1e-3)
+        assert row["ratio_with_our_softmax"] == pytest.approx(shared / row["instructions"], abs=1e-3)
+        assert row["flash_saved"] == pytest.approx(1 - row["flash_bytes"] / theirs["flash_bytes"], abs=1e-4)
+
+
+def test_recorded_results_of_another_model_are_refused(searched: ModuleType) -> None:
+    sides = import_module("sides")
+    graph = searched.pruned(searched.ATTENTION, 0, 0.0)
+    assert sides.recorded_for(graph, record("fig12")["cmsis_nn"])
+    with pytest.raises(SystemExit, match="another model"):
+        sides.recorded_for(graph, record("fig11")["cmsis_nn"])
+    with pytest.raises(SystemExit, match="no results"):
+        sides.recorded_for(graph, {})
+
+
+def test_real_bytes_stay_near_eq2(searched: ModuleType) -> None:
+    rows = record("eq2")["rows"]
+    assert all(0.93 <= row["real_over_eq2"] <= 1 for row in rows), "headers and padding cost at most 7 %"
+    eq2 = import_module("eq2")
+    dense, sparse = (searched.pruned(searched.CONVOLUTIONS, 0, share, 2) for share in (0.0, 0.5))
+    names = [
+        node.name
+        for node in dense.nodes
+        if isinstance(node.op, ops.Conv2D | ops.Linear)
+        and not np.array_equal(dense.data[node.inputs[1]], sparse.data[node.inputs[1]])
+    ]
+    real, _ = eq2.real_ratio(sparse, dense, names, 2)
+    (row,) = (row for row in rows if (row["block"], row["sparsity"]) == (2, 0.5))
+    assert real == pytest.approx(row["real"], abs=1e-3)
