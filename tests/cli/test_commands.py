@@ -17,7 +17,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 def test_help_names_every_command() -> None:
     text = run("--help").stdout
-    commands = "run search compile analyze emulate validate profile report boards models data"
+    commands = "run search compile analyze emulate validate profile bench report boards models data"
     for command in commands.split():
         assert f"\n  {command} " in text
 
@@ -36,6 +36,8 @@ def test_boards_as_json_is_one_object_and_nothing_else() -> None:
         (["analyze", "none.onnx", "--board", "nowhere"], 2, ["nowhere", "stm32f746g-disco"]),
         (["emulate", "none", "--inputs", "x.npy", "--outputs", "y.npy"], 1, ["x.npy"]),
         (["profile", "none"], 1, ["none", "not a bundle"]),
+        (["bench", "kernels", "--only", "conv9x9"], 2, ["conv9x9", "conv3x3-dense"]),
+        (["bench", "model", "none"], 2, ["--cmsis-nn-include", "--cmsis-nn-lib"]),
         (["report", "none"], 1, ["none", "not a bundle"]),
         (["data", "fetch", "imagenet"], 2, ["imagenet", "cifar10"]),
     ],
