@@ -127,8 +127,8 @@ def test_analysis_of_what_does_not_fit():
 def test_an_image_larger_than_predicted_is_refused(tmp_path, monkeypatch):
     real = compiler.lay_out
 
-    def optimistic(*arguments):
-        return replace(real(*arguments), flash_bytes=0)
+    def optimistic(*arguments, **options):
+        return replace(real(*arguments, **options), flash_bytes=0)
 
     monkeypatch.setattr(compiler, "lay_out", optimistic)
     with pytest.raises(DoesNotFitError, match="allowed are 9000; largest weights"):

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tinyformer.errors import ConfigError
 from tinyformer.sparse_engine import coding
 from tinyformer.sparse_engine.coding import BlockDensity, Option
-from tinyformer.sparse_engine.ir import Graph, GraphError
+from tinyformer.sparse_engine.ir import Graph, GraphError, Node
 from tinyformer.sparse_engine.synthetic import GraphBuilder
 
 
@@ -95,3 +96,19 @@ def test_what_cannot_be_encoded():
     first = graph.nodes[0].name
     with pytest.raises(GraphError, match="has no data"):
         coding.encode(replace(graph, data={}), {first: Option("dense", 1, 1)})
+
+
+def test_prescribed_encodings_are_the_only_ones_left() -> None:
+    graph = model(0.0, 1)
+    found = coding.options(graph)
+    conv, linear = (node.name for node in graph.nodes if node.op.kind in {"conv2d", "linear"} and not grouped(node))
+    left = coding.prescribe(found, {conv: ("block_rle", 4)})
+    assert [(option.encoding, option.block) for option in left[conv]] == [("block_rle", 4)]
+    assert left[linear] == found[linear]
+    for wanted in ({conv: ("block_rle", 3)}, {"nowhere": ("dense", 1)}):
+        with pytest.raises(ConfigError, match="there are"):
+            coding.prescribe(found, wanted)
+
+
+def grouped(node: Node) -> bool:
+    return getattr(node.op, "groups", 1) > 1
