@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
-from matplotlib import rcParams
-from matplotlib.figure import Figure
+import charts
 
 from tinyformer import boards
 from tinyformer.resources import Limits, resource_eval
@@ -22,6 +22,7 @@ from tinyformer.supernas.space_analysis import AnalysisSettings, SpaceAnalysis, 
 
 BOARD = "stm32f746g-disco"
 PRESETS = ("small", "normal", "large")
+BIN = 0.25  # million parameters
 HERE = Path(__file__).parent
 
 
@@ -58,19 +59,11 @@ def record(found: dict[str, SpaceAnalysis]) -> dict[str, object]:
     }
 
 
-def draw(found: dict[str, SpaceAnalysis]) -> Figure:
-    """Return the distribution of dense parameters in each space, with the bounds."""
-    figure = Figure(figsize=(7, 3.2), layout="constrained")
-    axes = figure.subplots()
-    for name, analysis in found.items():
-        millions = [count / 1e6 for count in analysis.parameters]
-        axes.hist(millions, bins=[i * 0.25 for i in range(33)], alpha=0.6, label=f"{name}: {analysis.probability:.0%}")
-    for bound in next(iter(found.values())).bounds:
-        axes.axvline(bound / 1e6, color="black", linewidth=0.8, linestyle="--")
-    axes.set_xlabel("dense parameters of the sparse models that fit, millions")
-    axes.set_ylabel("models")
-    axes.legend(title="acceptance", frameon=False)
-    return figure
+def histogram(analysis: SpaceAnalysis) -> list[tuple[float, float]]:
+    """Return the share of models in each bin of dense parameters, in millions; one empty bin at either end."""
+    bins = Counter(round(count / 1e6 / BIN) for count in analysis.parameters)
+    first, last = min(bins), max(bins)
+    return [(i * BIN, bins[i] / analysis.evaluated) for i in range(first - 1, last + 2)]
 
 
 def main() -> None:
@@ -80,8 +73,14 @@ def main() -> None:
     for analysis in found.values():
         print(analysis.to_text())
     (HERE / "fig10.json").write_text(json.dumps(record(found), indent=1) + "\n", encoding="utf-8")
-    rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "fig10"})
-    draw(found).savefig(HERE / "fig10.svg", metadata={"Date": None})
+    low, high = (bound / 1e6 for bound in next(iter(found.values())).bounds)
+    charts.lines(
+        HERE / "fig10.svg",
+        f"Dense parameters of the sparse models that fit; {low:.1f} to {high:.1f} million are accepted",
+        "million parameters",
+        "share of the models",
+        {f"{name}: {analysis.probability:.0%} accepted": histogram(analysis) for name, analysis in found.items()},
+    )
 
 
 if __name__ == "__main__":
