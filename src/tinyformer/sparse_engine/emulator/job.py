@@ -12,7 +12,7 @@ from tinyformer.sparse_engine.emulator.emulation import TracePoint
 JOB = "job.json"
 INPUTS = "inputs.npy"
 OUTPUTS = "outputs.npy"
-BLOCKS = "blocks.npy"
+PROFILE = "profile.npy"
 RESULT = "result.json"
 ERROR = "error.txt"
 

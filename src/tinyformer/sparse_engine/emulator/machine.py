@@ -21,6 +21,9 @@ from tinyformer.sparse_engine.emulator import fault, peripherals
 from tinyformer.sparse_engine.emulator.profile import BlockProfile
 
 _unicorn: Any = unicorn  # its Python binding is not wholly typed
+REGISTER_READER = ctypes.cast(uclib.uc_reg_read, ctypes.c_void_p).value or 0
+"""The address of unicorn's function that reads a register, for the block hook."""
+
 PAGE_BYTES = 1024
 _PRIVATE_PERIPHERALS = (0xE000_0000, 0x10_0000)
 _UNTOUCHED = 0xA5

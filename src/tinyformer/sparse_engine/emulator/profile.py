@@ -12,13 +12,10 @@ import numpy.typing as npt
 
 from tinyformer.errors import EmulatorError
 from tinyformer.sparse_engine.elf import ElfImage, Symbol
-from tinyformer.sparse_engine.emulator.emulation import OVERHEAD, Block
+from tinyformer.sparse_engine.emulator.emulation import ENTRY, OVERHEAD, Block, Profile, blocks
 
 _KEEP_PHASE = np.iinfo(np.int16).min
 _CAPACITY = 1 << 16
-_ENTRY = np.dtype(
-    [("address", "<u4"), ("size", "<u4"), ("phase", "<i4"), ("instructions", "<u4"), ("count", "<u8")], align=True
-)
 
 
 def node_functions(image: ElfImage, name: str) -> Mapping[int, Symbol]:
@@ -48,6 +45,7 @@ class _Profile(ctypes.Structure):
         ("code", ctypes.c_void_p),
         ("phases", ctypes.c_void_p),
         ("entries", ctypes.c_void_p),
+        ("read_register", ctypes.c_void_p),
         ("instructions", ctypes.c_uint64),
         ("code_start", ctypes.c_uint32),
         ("code_halfwords", ctypes.c_uint32),
@@ -56,29 +54,31 @@ class _Profile(ctypes.Structure):
         ("phase", ctypes.c_int32),
         ("active", ctypes.c_uint32),
         ("lost", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32),
+        ("previous", ctypes.c_uint32),
     )
 
 
 class BlockProfile:
-    """Counts blocks by (phase, address, size) from ``start`` to ``stop``.
+    """Counts blocks by (phase, address, size, block before) from ``start`` to ``stop``.
 
     A block inside a node's function begins that node's phase, one inside ``<name>_run`` the overhead; all other code,
-    kernels above all, keeps the phase.
+    kernels above all, keeps the phase. ``read_register`` is the address of unicorn's ``uc_reg_read``; 0 samples no
+    registers.
     """
 
-    def __init__(self, library: Path, image: ElfImage, name: str) -> None:
+    def __init__(self, library: Path, image: ElfImage, name: str, read_register: int = 0) -> None:
         self._library = ctypes.CDLL(str(library))
         ranges = [segment for segment in image.segments if segment.data]
         start = min(segment.address for segment in ranges if segment.address == segment.load_address) & ~1
         end = max(segment.address + len(segment.data) for segment in ranges if segment.address == segment.load_address)
         self._code = _code(image, start, end)
         self._phases = _phases(image, name, start, len(self._code))
-        self._entries = np.zeros(_CAPACITY, _ENTRY)
+        self._entries = np.zeros(_CAPACITY, ENTRY)
         self._profile = _Profile(
             code=self._code.ctypes.data,
             phases=self._phases.ctypes.data,
             entries=self._entries.ctypes.data,
+            read_register=read_register,
             code_start=start,
             code_halfwords=len(self._code),
             capacity=_CAPACITY,
@@ -113,13 +113,14 @@ class BlockProfile:
             )
         return int(self._profile.instructions)
 
+    def entries(self) -> Profile:
+        """Return what was counted since ``start``, by phase, address, size and block before."""
+        used: Profile = self._entries[self._entries["size"] > 0]
+        return np.sort(used, order=["phase", "address", "size", "previous"])
+
     def blocks(self) -> tuple[Block, ...]:
         """Return the blocks counted since ``start``, by phase and address."""
-        used = np.sort(self._entries[self._entries["size"] > 0], order=["phase", "address", "size"])
-        return tuple(
-            Block(int(e["phase"]), int(e["address"]), int(e["size"]), int(e["count"]), int(e["instructions"]))
-            for e in used
-        )
+        return blocks(self.entries())
 
 
 def _code(image: ElfImage, start: int, end: int) -> npt.NDArray[np.uint16]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from tinyformer import boards
 from tinyformer.boards import Board
 from tinyformer.errors import EmulatorError
-from tinyformer.sparse_engine.emulator.emulation import Emulation
+from tinyformer.sparse_engine.emulator.emulation import ENTRY, Emulation
 from tinyformer.sparse_engine.emulator.session import check_inputs
 from tinyformer.sparse_engine.toolchain import Toolchain, image, port
 
@@ -117,7 +117,7 @@ def _read_result(work: Path, count: int, output_bytes: int) -> Emulation:
         layer_instructions=(),
         overhead_instructions=0,
         stack_bytes=int(stack.max()),
-        blocks=(),
+        profile=np.zeros(0, ENTRY),
         traces=(),
         console=(work / "console.txt").read_text(errors="replace"),
     )

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from tinyformer.boards import Board
 from tinyformer.errors import EmulatorError, MissingExtraError
 from tinyformer.sparse_engine import toolchain
-from tinyformer.sparse_engine.emulator.emulation import Block, Emulation, TracePoint
-from tinyformer.sparse_engine.emulator.job import BLOCKS, ERROR, FAILED, INPUTS, JOB, OUTPUTS, RESULT, Job
+from tinyformer.sparse_engine.emulator.emulation import Emulation, TracePoint
+from tinyformer.sparse_engine.emulator.job import ERROR, FAILED, INPUTS, JOB, OUTPUTS, PROFILE, RESULT, Job
 from tinyformer.sparse_engine.toolchain import cache
 
 _WORKER = "tinyformer.sparse_engine.emulator.worker"
@@ -116,7 +116,7 @@ def _read_result(directory: Path, traces: int) -> Emulation:
         layer_instructions=tuple(result["layer_instructions"]),
         overhead_instructions=result["overhead_instructions"],
         stack_bytes=result["stack_bytes"],
-        blocks=tuple(Block(*map(int, fields)) for fields in np.load(directory / BLOCKS)),
+        profile=np.load(directory / PROFILE),
         traces=tuple(np.load(directory / f"trace_{number}.npy") for number in range(traces)),
         console=result["console"],
     )

@@ -9,7 +9,7 @@ import json
 import math
 import signal
 import sys
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from tinyformer.errors import EmulatorError, TinyFormerError
 from tinyformer.sparse_engine import elf
-from tinyformer.sparse_engine.emulator.emulation import OVERHEAD, Block
-from tinyformer.sparse_engine.emulator.job import BLOCKS, ERROR, FAILED, INPUTS, JOB, OUTPUTS, RESULT, Job
-from tinyformer.sparse_engine.emulator.machine import Guard, Machine
+from tinyformer.sparse_engine.emulator.emulation import ENTRY, OVERHEAD, Profile
+from tinyformer.sparse_engine.emulator.job import ERROR, FAILED, INPUTS, JOB, OUTPUTS, PROFILE, RESULT, Job
+from tinyformer.sparse_engine.emulator.machine import REGISTER_READER, Guard, Machine
 from tinyformer.sparse_engine.emulator.profile import BlockProfile, node_functions
 
 _GRACE_S = 5
@@ -42,14 +42,14 @@ class Session:
         self._inputs = inputs
         self._image = elf.read(Path(job.elf_path))
         self._nodes = node_functions(self._image, job.name)
-        self._profile = BlockProfile(Path(job.hook_library), self._image, job.name)
+        self._profile = BlockProfile(Path(job.hook_library), self._image, job.name, REGISTER_READER)
         self._machine = Machine(self._image, job.board, self._profile)
         self._input = self._guard("se_app_input", inputs.shape[1], _INPUT_ORIGIN, writable=False)
         self._output = self._guard("se_app_output", job.output_bytes, _OUTPUT_ORIGIN, writable=True)
         self._stops = self._plan_stops()
         self._traces = [np.zeros((len(inputs), point.nbytes), np.int8) for point in job.trace]
         self._counts: list[int] = []
-        self._blocks: tuple[Block, ...] = ()
+        self._entries: Profile = np.zeros(0, ENTRY)
 
     def _guard(self, symbol: str, size: int, origin: int, *, writable: bool) -> Guard:
         found = self._image.symbol(symbol).size
@@ -105,7 +105,7 @@ class Session:
         machine.check_ram_end()
         machine.write(own_output, machine.read(self._output.address, self._output.size))
         if instructions > max(self._counts, default=-1):
-            self._blocks = self._profile.blocks()
+            self._entries = self._profile.entries()
         self._counts.append(instructions)
 
     def _read_trace(self, index: int, number: int) -> None:
@@ -122,11 +122,12 @@ class Session:
         """Write the results into the job directory."""
         layers = [0] * (max(self._nodes, default=-1) + 1)
         overhead = 0
-        for block in self._blocks:
-            if block.phase == OVERHEAD:
-                overhead += block.count * block.instructions
+        for entry in self._entries:
+            instructions = int(entry["count"]) * int(entry["instructions"])
+            if entry["phase"] == OVERHEAD:
+                overhead += instructions
             else:
-                layers[block.phase] += block.count * block.instructions
+                layers[entry["phase"]] += instructions
         result = {
             "instructions_each": self._counts,
             "layer_instructions": layers,
@@ -135,7 +136,7 @@ class Session:
             "console": self._machine.console.decode("utf-8", errors="replace"),
         }
         np.save(directory / OUTPUTS, outputs)
-        np.save(directory / BLOCKS, np.array([astuple(block) for block in self._blocks], np.int64).reshape(-1, 5))
+        np.save(directory / PROFILE, self._entries)
         for number, trace in enumerate(self._traces):
             np.save(directory / f"trace_{number}.npy", trace)
         (directory / RESULT).write_text(json.dumps(result))

@@ -1,0 +1,203 @@
+"""Estimate the cycles of an executed image: blocks in the order in which they ran, plus branches and memory."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tinyformer.sparse_engine.cycles import memory as memories
+from tinyformer.sparse_engine.cycles.core import Core
+from tinyformer.sparse_engine.cycles.flow import CodeBlock, Entries, mispredictions, read_blocks
+from tinyformer.sparse_engine.cycles.memory import MemorySystem
+from tinyformer.sparse_engine.cycles.operation import Decoder
+from tinyformer.sparse_engine.cycles.pipeline import Pipeline
+from tinyformer.sparse_engine.elf import ElfImage
+
+_WARM_UP, _MEASURED = 4, 8
+"""A loop is simulated this often before, and while, its cycles are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockCycles:
+    """A block in a phase: how often it ran, its cycles in all, its disassembly."""
+
+    phase: int
+    address: int
+    size: int
+    count: int
+    cycles: float
+    instructions: int
+    text: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseCycles:
+    """The estimated cycles of a phase, and what they are made of.
+
+    ``units`` maps "issue", "mac", "load" and "store" to the least cycles that each alone would need; ``branch`` and
+    ``flash`` (memory of any kind) are stalls; the rest of ``cycles`` is waiting for results.
+    """
+
+    phase: int
+    instructions: int
+    cycles: int
+    units: Mapping[str, float]
+    branch: float
+    flash: float
+
+    @property
+    def bound(self) -> str:
+        """What takes most: "issue", "mac", "load", "store", "branch", "flash" or "latency"."""
+        name, busiest = max(self.units.items(), key=lambda item: item[1])
+        parts = {name: busiest, "branch": self.branch, "flash": self.flash}
+        parts["latency"] = self.cycles - sum(parts.values())
+        return max(parts.items(), key=lambda item: item[1])[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The estimated cycles of one inference, by phase (ascending), and its blocks, the dearest first."""
+
+    phases: tuple[PhaseCycles, ...]
+    blocks: tuple[BlockCycles, ...]
+
+    @property
+    def cycles(self) -> int:
+        """All phases."""
+        return sum(phase.cycles for phase in self.phases)
+
+    def phase(self, number: int) -> PhaseCycles | None:
+        """Return a phase, or None if nothing ran in it."""
+        return next((phase for phase in self.phases if phase.phase == number), None)
+
+
+def estimate(
+    image: ElfImage, profile: Entries, core: Core, memory: MemorySystem | None, flash: tuple[int, int]
+) -> Estimate:
+    """Estimate the cycles of a profile.
+
+    Args:
+        image: that ran.
+        profile: dtype ``emulator.emulation.ENTRY``.
+        core: the rules.
+        memory: caches and wait states; None for memory without any.
+        flash: first address and end of the flash.
+
+    Raises:
+        EmulatorError: no rule of the core covers an instruction.
+        MissingExtraError: the ``capstone`` package is not installed.
+        ToolchainError: the profile does not belong to the image.
+    """
+    blocks = read_blocks(profile, Decoder(image), core)
+    issue = {(b.phase, b.address, b.size): cycles for b, cycles in zip(blocks, _issue_cycles(blocks, core), strict=True)}
+    branch = _branch_cycles(blocks, core)
+    phases = []
+    for number in sorted({block.phase for block in blocks}):
+        own = [block for block in blocks if block.phase == number]
+        stalls = sum(branch.get((b.phase, b.address), 0.0) for b in {b.address: b for b in own}.values())
+        flash_cycles = 0.0 if memory is None else _memory_cycles(own, memory, flash)
+        issued = sum(issue[b.phase, b.address, b.size] for b in own)
+        phases.append(
+            PhaseCycles(
+                phase=number,
+                instructions=sum(b.count * len(b.steps) for b in own),
+                cycles=round(issued + stalls + flash_cycles),
+                units=_units(own, core),
+                branch=stalls,
+                flash=flash_cycles,
+            )
+        )
+    costs = (
+        BlockCycles(
+            b.phase, b.address, b.size, b.count, issue[b.phase, b.address, b.size], len(b.steps),
+            tuple(f"{s.operation.address:#010x}  {s.operation.text}" for s in b.steps),
+        )
+        for b in blocks
+    )  # fmt: skip
+    return Estimate(tuple(phases), tuple(sorted(costs, key=lambda c: (-c.cycles, c.phase, c.address, c.size))))
+
+
+def _issue_cycles(blocks: Sequence[CodeBlock], core: Core) -> Iterable[float]:
+    """Yield the cycles of each block: of every way into it, simulated after the block that ran before."""
+    by_address: dict[int, CodeBlock] = {}
+    for block in blocks:
+        known = by_address.get(block.address)
+        if known is None or block.count > known.count:
+            by_address[block.address] = block
+    in_phase: dict[tuple[int, int], CodeBlock] = {}
+    for block in blocks:
+        key = block.phase, block.address
+        if key not in in_phase or block.count > in_phase[key].count:
+            in_phase[key] = block
+    for block in blocks:
+        total = 0.0
+        for address, count in block.before.items():
+            before = in_phase.get((block.phase, address)) or by_address.get(address)
+            total += count * _cycles_after(block, before, core)
+        yield total
+
+
+def _cycles_after(block: CodeBlock, before: CodeBlock | None, core: Core) -> float:
+    pipeline = Pipeline(core)
+    if before is None:
+        pipeline.run(block.steps)
+        return pipeline.position
+    if before.address == block.address:
+        steps = block.leaving(block.address)
+        pipeline.run(steps * _WARM_UP)
+        start = pipeline.position
+        pipeline.run(steps * _MEASURED)
+        return (pipeline.position - start) / _MEASURED
+    # what a taken branch adds belongs to the way taken, that is to the block it leads to
+    pipeline.run((*before.leaving(block.address), *block.steps))
+    falling = Pipeline(core)
+    falling.run(before.steps)
+    return pipeline.position - falling.position
+
+
+def _branch_cycles(blocks: Sequence[CodeBlock], core: Core) -> Mapping[tuple[int, int], float]:
+    costs = core.branch
+    found: dict[tuple[int, int], float] = defaultdict(float)
+    missed = mispredictions(blocks)
+    for block in blocks:
+        key = block.phase, block.address
+        if key not in missed or key in found:
+            continue
+        count, indirect = missed[key]
+        penalty = costs.indirect_mispredicted
+        if not indirect:
+            pipeline = Pipeline(core)
+            pipeline.run(block.steps)
+            early = pipeline.flags_distance >= costs.flags_early_cycles
+            compares = block.steps[-1].operation.name in {"cbz", "cbnz"}
+            penalty = costs.mispredicted_flags_early if early and not compares else costs.mispredicted
+        found[key] = float(count * penalty)
+    return found
+
+
+def _memory_cycles(blocks: Sequence[CodeBlock], memory: MemorySystem, flash: tuple[int, int]) -> float:
+    fetched = memories.code_lines(memory, [(b.address, b.size, b.count) for b in blocks if flash[0] <= b.address < flash[1]])
+    loads = [load.executed(block.count) for block in blocks for load in block.loads]
+    from_flash = [load for load in loads if flash[0] <= load.first < flash[1]]
+    from_ram = [load for load in loads if memory.is_slow_ram(load.first)]
+    return (
+        fetched * memory.fetch_line_cycles
+        + memories.data_lines(memory, from_flash) * memory.flash_line_cycles
+        + memories.data_lines(memory, from_ram) * memory.ram_line_cycles
+    )
+
+
+def _units(blocks: Sequence[CodeBlock], core: Core) -> Mapping[str, float]:
+    """Return the least cycles that issue, MAC unit, load ports and store port would need alone."""
+    units = dict.fromkeys(("issue", "mac", "load", "store"), 0.0)
+    ports = {"mac": 1, "load": core.issue_width, "store": 1}
+    for block in blocks:
+        units["issue"] += block.count * len(block.steps) / core.issue_width
+        for step in block.steps:
+            rule, operation = step.rule, step.operation
+            if rule.unit not in ports:
+                continue
+            words = max(1, (operation.access.bytes_moved if operation.access else 4) // 4)
+            units[rule.unit] += block.count * words / ports[rule.unit]
+    return units
