@@ -97,7 +97,8 @@ class Board:
 
     ``clock_hz`` is the core clock that latencies are given for; ``stack_bytes`` the RAM reserved for the stack;
     ``startup`` names the port that sets up clocks and console; ``qemu_machine`` the QEMU machine whose core runs the
-    board's code for the cross-check, if there is one.
+    board's code for the cross-check, if there is one; ``memory_system`` the caches and wait states that the cycle model
+    reckons with (a table of ``sparse_engine/cycles/memories.toml``), without one it takes memory to cost nothing.
 
     Raises:
         ConfigError: a field is out of range, or the fields contradict one another.
@@ -112,6 +113,7 @@ class Board:
     stack_bytes: int
     startup: str
     qemu_machine: str | None
+    memory_system: str | None = None
 
     def __post_init__(self) -> None:
         where = f"board '{self.name}'"

@@ -23,8 +23,9 @@ _KEYS: Mapping[str, type] = {
     "stack_bytes": int,
     "startup": str,
     "qemu_machine": str,
+    "memory_system": str,
 }
-_OPTIONAL = frozenset({"qemu_machine"})
+_OPTIONAL = frozenset({"qemu_machine", "memory_system"})
 _MEMORY_KEYS: Mapping[str, type] = {"origin": int, "size_bytes": int}
 
 
@@ -85,6 +86,7 @@ def _board(name: str, table: Mapping[str, Any]) -> Board:
         stack_bytes=table["stack_bytes"],
         startup=table["startup"],
         qemu_machine=table.get("qemu_machine"),
+        memory_system=table.get("memory_system"),
     )
 
 

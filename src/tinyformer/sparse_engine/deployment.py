@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyformer.errors import ConfigError, DataError
-from tinyformer.sparse_engine import elf, emulator
+from tinyformer.sparse_engine import cycles, elf, emulator, latency
 from tinyformer.sparse_engine.bundle import LayerRecord, Manifest
+from tinyformer.sparse_engine.cycles import BlockCycles, Estimate
 from tinyformer.sparse_engine.elf import ElfImage
 from tinyformer.sparse_engine.emulator import Emulation, TracePoint
-from tinyformer.sparse_engine.figures import Figures, layer_figures
+from tinyformer.sparse_engine.figures import Figures, layer_figures, milliseconds
 
 Int8Array = npt.NDArray[np.int8]
 _TIMEOUT_S = 600.0
@@ -58,10 +59,23 @@ def profile(directory: str | Path, *, timeout_s: float = _TIMEOUT_S) -> Figures:
     Raises:
         As ``emulate``.
     """
+    return profile_blocks(directory, 0, timeout_s=timeout_s)[0]
+
+
+def profile_blocks(
+    directory: str | Path, count: int, *, timeout_s: float = _TIMEOUT_S
+) -> tuple[Figures, tuple[BlockCycles, ...]]:
+    """Return what one inference takes, and the ``count`` blocks that take most of the estimated cycles.
+
+    Raises:
+        As ``emulate``.
+    """
     bundle = Path(directory)
     manifest = Manifest.load(bundle)
-    golden = golden_inputs(bundle)
-    return figures(bundle, manifest, run(bundle, manifest, golden, timeout_s=timeout_s))
+    emulation = run(bundle, manifest, golden_inputs(bundle), timeout_s=timeout_s)
+    image = elf.read(image_path(bundle, manifest))
+    estimate = latency.estimate(image, manifest.board, emulation)
+    return _figures(manifest, image, emulation, estimate), estimate.blocks[:count]
 
 
 def golden_inputs(directory: Path) -> Int8Array:
@@ -131,13 +145,21 @@ def _trace_points(image: ElfImage, manifest: Manifest, layers: Sequence[LayerRec
 def figures(directory: Path, manifest: Manifest, emulation: Emulation) -> Figures:
     """Return the figures of an emulated inference."""
     image = elf.read(image_path(directory, manifest))
+    return _figures(manifest, image, emulation, latency.estimate(image, manifest.board, emulation))
+
+
+def _figures(manifest: Manifest, image: ElfImage, emulation: Emulation, estimate: Estimate) -> Figures:
+    board, layers = manifest.board, manifest.layers
+    each = latency.layer_cycles(estimate, layers)
     return Figures(
         instructions=emulation.instructions,
-        cycles_estimated=None,
-        latency_ms_estimated=None,
+        cycles_estimated=estimate.cycles,
+        latency_ms_estimated=milliseconds(estimate.cycles, board.clock_hz),
         flash_bytes=image.flash_bytes,
         ram_bytes=image.ram_static_bytes + image.stack_reserve_bytes,
         arena_bytes=manifest.arena.arena_bytes,
         stack_bytes=emulation.stack_bytes,
-        layers=layer_figures(manifest.layers, emulation.layer_instructions),
+        layers=layer_figures(layers, emulation.layer_instructions, each, board.clock_hz),
+        latency_error_percent=cycles.accuracy(board.isa.core).error_percent,
+        unvalidated_share=latency.unvalidated_share(estimate, layers, board.isa.core),
     )

@@ -8,25 +8,50 @@ from typing import Any
 
 from tinyformer.sparse_engine.bundle import LayerRecord
 
+_MS_PER_S = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCycles:
+    """The estimated cycles of a node, and what takes most of them (``cycles.PhaseCycles.bound``)."""
+
+    cycles: int
+    bound: str
+
 
 @dataclass(frozen=True, slots=True)
 class LayerFigures:
-    """One node; ``cycles_estimated`` comes from a model, never from a measurement."""
+    """One node; what is called estimated comes from a model, never from a measurement.
+
+    ``bound`` is what takes most of the cycles: issue, mac, load, store, branch, flash or latency.
+    """
 
     name: str
     op: str
+    kernel: str
     instructions: int | None
     cycles_estimated: int | None
+    latency_ms_estimated: float | None
+    bound: str | None
     macs: int
     effective_macs: int
     weight_bytes: int
     encoding: str
     sparsity: float
 
+    def per_mac(self, effective: bool = False) -> float | None:
+        """Return the estimated cycles per MAC, or per MAC whose weight is not zero."""
+        macs = self.effective_macs if effective else self.macs
+        return self.cycles_estimated / macs if macs and self.cycles_estimated is not None else None
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A model on a board: one inference. None stands for what cannot be told without a table for the core."""
+    """A model on a board: one inference. None stands for what cannot be told without a table for the core.
+
+    ``latency_error_percent`` is how far estimates of the core's latency are from silicon, as far as that is known;
+    ``unvalidated_share`` the share of the estimated cycles in kernels of families that were never compared.
+    """
 
     instructions: int | None
     cycles_estimated: int | None
@@ -36,6 +61,8 @@ class Figures:
     arena_bytes: int
     stack_bytes: int
     layers: tuple[LayerFigures, ...]
+    latency_error_percent: int | None = None
+    unvalidated_share: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
@@ -65,22 +92,30 @@ class Analysis:
 def layer_figures(
     layers: Sequence[LayerRecord],
     instructions: Sequence[int | None],
-    cycles: Sequence[int | None] | None = None,
+    cycles: Sequence[LayerCycles] | None = None,
+    clock_hz: int = 1,
 ) -> tuple[LayerFigures, ...]:
-    """Join a manifest's layers with counts, one per layer."""
-    if cycles is None:
-        cycles = [None] * len(layers)
+    """Join a manifest's layers with counts, and cycles at a clock, one per layer."""
+    estimates: Sequence[LayerCycles | None] = [None] * len(layers) if cycles is None else cycles
     return tuple(
         LayerFigures(
             name=layer.name,
             op=layer.op,
+            kernel=layer.kernel,
             instructions=count,
-            cycles_estimated=estimate,
+            cycles_estimated=None if estimate is None else estimate.cycles,
+            latency_ms_estimated=None if estimate is None else milliseconds(estimate.cycles, clock_hz),
+            bound=None if estimate is None else estimate.bound,
             macs=layer.macs,
             effective_macs=layer.effective_macs,
             weight_bytes=layer.weight_bytes,
             encoding=layer.encoding,
             sparsity=layer.sparsity,
         )
-        for layer, count, estimate in zip(layers, instructions, cycles, strict=True)
+        for layer, count, estimate in zip(layers, instructions, estimates, strict=True)
     )
+
+
+def milliseconds(cycles: int, clock_hz: int) -> float:
+    """Return the time of cycles at a clock, in milliseconds rounded to a nanosecond."""
+    return round(_MS_PER_S * cycles / clock_hz, 6)

@@ -90,7 +90,9 @@ def estimate(
         ToolchainError: the profile does not belong to the image.
     """
     blocks = read_blocks(profile, Decoder(image), core)
-    issue = {(b.phase, b.address, b.size): cycles for b, cycles in zip(blocks, _issue_cycles(blocks, core), strict=True)}
+    issue = {
+        (b.phase, b.address, b.size): cycles for b, cycles in zip(blocks, _issue_cycles(blocks, core), strict=True)
+    }
     branch = _branch_cycles(blocks, core)
     phases = []
     for number in sorted({block.phase for block in blocks}):
@@ -177,7 +179,9 @@ def _branch_cycles(blocks: Sequence[CodeBlock], core: Core) -> Mapping[tuple[int
 
 
 def _memory_cycles(blocks: Sequence[CodeBlock], memory: MemorySystem, flash: tuple[int, int]) -> float:
-    fetched = memories.code_lines(memory, [(b.address, b.size, b.count) for b in blocks if flash[0] <= b.address < flash[1]])
+    fetched = memories.code_lines(
+        memory, [(b.address, b.size, b.count) for b in blocks if flash[0] <= b.address < flash[1]]
+    )
     loads = [load.executed(block.count) for block in blocks for load in block.loads]
     from_flash = [load for load in loads if flash[0] <= load.first < flash[1]]
     from_ram = [load for load in loads if memory.is_slow_ram(load.first)]

@@ -154,7 +154,9 @@ class _Registers:
         if access.base not in self._known:
             return None
         register, offset = _REGISTERS[access.base], self._known[access.base] + access.offset
-        return Load(self._low[register] + offset, self._high[register] + offset + access.bytes_moved, access.bytes_moved)
+        return Load(
+            self._low[register] + offset, self._high[register] + offset + access.bytes_moved, access.bytes_moved
+        )
 
 
 def mispredictions(blocks: Sequence[CodeBlock]) -> Mapping[tuple[int, int], tuple[int, bool]]:

@@ -134,8 +134,12 @@ class Decoder:
             operands.append(register)
         multiple = name in _MULTIPLES
         if multiple:
-            addresses.append("sp" if name in {"push", "pop", "vpush", "vpop"} else found.reg_name(found.operands[0].reg))
-        registers = sum(r not in {"sp", "flags"} for r in (written if "sp" in addresses else operands)) if multiple else 1
+            addresses.append(
+                "sp" if name in {"push", "pop", "vpush", "vpop"} else found.reg_name(found.operands[0].reg)
+            )
+        registers = (
+            sum(r not in {"sp", "flags"} for r in (written if "sp" in addresses else operands)) if multiple else 1
+        )
         if multiple:
             registers = _listed(found, name)
         conditional = found.cc not in {arm.ARM_CC_AL, arm.ARM_CC_INVALID}

@@ -1,0 +1,51 @@
+"""The estimated latency of an emulated bundle: the cycle model applied to an image and what it executed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tinyformer.boards import Board
+from tinyformer.sparse_engine import cycles
+from tinyformer.sparse_engine.bundle import LayerRecord
+from tinyformer.sparse_engine.cycles import Estimate
+from tinyformer.sparse_engine.elf import ElfImage
+from tinyformer.sparse_engine.emulator import Emulation
+from tinyformer.sparse_engine.figures import LayerCycles
+
+_NOTHING = "issue"
+
+
+def estimate(image: ElfImage, board: Board, emulation: Emulation) -> Estimate:
+    """Estimate the cycles of an emulated inference on a board.
+
+    Raises:
+        EmulatorError: the core has no rules, or none for an instruction.
+    """
+    memory = None if board.memory_system is None else cycles.load_memory(board.memory_system)
+    flash = board.flash.origin, board.flash.end
+    return cycles.estimate(image, emulation.profile, cycles.load(board.isa.core), memory, flash)
+
+
+def layer_cycles(found: Estimate, layers: Sequence[LayerRecord]) -> tuple[LayerCycles, ...]:
+    """Return the estimated cycles of each layer; a layer that executes nothing takes none."""
+    phases = {phase.phase: phase for phase in found.phases}
+    return tuple(
+        LayerCycles(phases[layer.index].cycles, phases[layer.index].bound)
+        if layer.index in phases
+        else LayerCycles(0, _NOTHING)
+        for layer in layers
+    )
+
+
+def unvalidated_share(found: Estimate, layers: Sequence[LayerRecord], core: str) -> float:
+    """Return the share of the estimated cycles in kernels of families that were not compared with silicon."""
+    known = cycles.accuracy(core).families
+    each = layer_cycles(found, layers)
+    unknown = sum(c.cycles for c, layer in zip(each, layers, strict=True) if family(layer) not in known)
+    return round(unknown / max(found.cycles, 1), 4)
+
+
+def family(layer: LayerRecord) -> str:
+    """Return a layer's family of kernels: its operator, and ``sparse`` where the encoding is."""
+    sparse = layer.weight_bytes and layer.encoding != "dense"
+    return f"sparse {layer.op}" if sparse else layer.op
