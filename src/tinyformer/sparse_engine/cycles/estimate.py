@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from tinyformer.sparse_engine.cycles import memory as memories
 from tinyformer.sparse_engine.cycles.core import Core
 from tinyformer.sparse_engine.cycles.flow import CodeBlock, Entries, mispredictions, read_blocks
+from tinyformer.sparse_engine.cycles.loops import Visited, fetched_lines
 from tinyformer.sparse_engine.cycles.memory import MemorySystem
 from tinyformer.sparse_engine.cycles.operation import Decoder
 from tinyformer.sparse_engine.cycles.pipeline import Pipeline
@@ -179,9 +180,7 @@ def _branch_cycles(blocks: Sequence[CodeBlock], core: Core) -> Mapping[tuple[int
 
 
 def _memory_cycles(blocks: Sequence[CodeBlock], memory: MemorySystem, flash: tuple[int, int]) -> float:
-    fetched = memories.code_lines(
-        memory, [(b.address, b.size, b.count) for b in blocks if flash[0] <= b.address < flash[1]]
-    )
+    fetched = _fetched_lines([block for block in blocks if flash[0] <= block.address < flash[1]], memory)
     loads = [load.executed(block.count) for block in blocks for load in block.loads]
     from_flash = [load for load in loads if flash[0] <= load.first < flash[1]]
     from_ram = [load for load in loads if memory.is_slow_ram(load.first)]
@@ -190,6 +189,23 @@ def _memory_cycles(blocks: Sequence[CodeBlock], memory: MemorySystem, flash: tup
         + memories.data_lines(memory, from_flash) * memory.flash_line_cycles
         + memories.data_lines(memory, from_ram) * memory.ram_line_cycles
     )
+
+
+def _fetched_lines(blocks: Sequence[CodeBlock], memory: MemorySystem) -> float:
+    """Return the lines of instructions that blocks fetch; blocks that begin at one address are one."""
+    begins: dict[int, list[CodeBlock]] = defaultdict(list)
+    for block in blocks:
+        begins[block.address].append(block)
+    visited = []
+    for address, same in begins.items():
+        before: dict[int, int] = defaultdict(int)
+        for block in same:
+            for previous, count in block.before.items():
+                before[previous] += count
+        last = max(block.end for block in same) - 1
+        lines = frozenset(range(address // memory.line_bytes, last // memory.line_bytes + 1))
+        visited.append(Visited(address, sum(block.count for block in same), lines, before))
+    return fetched_lines(visited, memory.instruction_cache_bytes // memory.line_bytes) if visited else 0.0
 
 
 def _units(blocks: Sequence[CodeBlock], core: Core) -> Mapping[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -86,20 +86,6 @@ def data_lines(memory: MemorySystem, traffic: Iterable[Traffic]) -> float:
         else:
             lines += array.nbytes / memory.line_bytes
     return lines
-
-
-def code_lines(memory: MemorySystem, blocks: Sequence[tuple[int, int, int]]) -> float:
-    """Return the lines of instructions that blocks (address, bytes, count) fetch, from an empty cache on.
-
-    The lines that are executed most fill the cache and are fetched once; the rest is fetched at every execution.
-    """
-    counts: dict[int, int] = {}
-    for address, size, count in blocks:
-        for line in range(address // memory.line_bytes, (address + size - 1) // memory.line_bytes + 1):
-            counts[line] = max(counts.get(line, 0), count)
-    held = memory.instruction_cache_bytes // memory.line_bytes
-    ordered = sorted(counts.values(), reverse=True)
-    return float(len(ordered[:held]) + sum(ordered[held:]))
 
 
 def _merged(traffic: Iterable[Traffic], gap_bytes: int) -> list[Traffic]:

@@ -174,7 +174,7 @@ def _name(found: Any) -> str:
         return str(mnemonic)
     if name == "mov" and mnemonic.rstrip("s") in _SHIFTS | {"l", "a"}:
         return str(mnemonic.rstrip("s"))
-    return {"movs": "mov", "stmdb": "stm", "ldmdb": "ldm", "addw": "add", "subw": "sub"}.get(name, name)
+    return {"movs": "mov", "fconsts": "vmov", "fconstd": "vmov", "stmdb": "stm", "ldmdb": "ldm", "addw": "add", "subw": "sub"}.get(name, name)
 
 
 def _listed(found: Any, name: str) -> int:
