@@ -84,13 +84,12 @@ def block_listing(blocks: Sequence[BlockCycles], total_cycles: int) -> str:
     return "\n".join(parts)
 
 
-def latency_text(figures: Figures) -> str:
-    """Return the latency with the band that the documentation derives, such as ``412 ms estimated, +-15 %``."""
-    if figures.latency_ms_estimated is None:
+def latency_text(latency_ms: float | None, error_percent: int | None) -> str:
+    """Return a latency with the band that the documentation derives, such as ``412 ms estimated, +-15 %``."""
+    if latency_ms is None:
         return "unknown"
-    band = figures.latency_error_percent
-    margin = "error unknown: never compared with silicon" if band is None else f"+-{band} %"
-    return f"{figures.latency_ms_estimated:.4g} ms estimated, {margin}"
+    margin = "never compared with silicon" if error_percent is None else f"+-{error_percent} %"
+    return f"{latency_ms:.4g} ms estimated, {margin}"
 
 
 def unvalidated_text(figures: Figures) -> str:
@@ -104,7 +103,7 @@ def summary(title: str, figures: Figures) -> Group:
     rows = [
         ("instructions", _count(figures.instructions) or "unknown"),
         ("cycles, estimated", _count(figures.cycles_estimated) or "unknown"),
-        ("latency", latency_text(figures)),
+        ("latency", latency_text(figures.latency_ms_estimated, figures.latency_error_percent)),
         ("flash", "unknown" if figures.flash_bytes is None else kilobytes(figures.flash_bytes)),
         ("RAM", kilobytes(figures.ram_bytes)),
         ("arena", kilobytes(figures.arena_bytes)),

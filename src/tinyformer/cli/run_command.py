@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tinyformer.cli.figures import latency_text
 from tinyformer.cli.output import JsonFlag, console, kilobytes, print_json, table
 from tinyformer.cli.progress import TerminalProgress
 
@@ -60,6 +61,7 @@ def show(result: dict[str, Any], out: Path) -> None:
         ("flash of the image", f"{kilobytes(result['flash_bytes'])} of {kilobytes(limits['flash_bytes'])}"),
         ("RAM of the image", f"{kilobytes(result['ram_bytes'])} of {kilobytes(limits['ram_bytes'])}"),
         ("instructions per inference", f"{result['instructions']:,}"),
+        ("latency", latency_text(result["latency_ms_estimated"], result["latency_error_percent"])),
         ("candidates trained", f"{search['candidates_accepted']} of {search['candidates_seen']}"),
     ]
     console().print(table(f"{result['name']} on {result['board']}", ("", ""), rows))

@@ -75,6 +75,18 @@ def _budget(label: str, used: int | None, limit: int) -> Card:
     return Card(label, _kilobytes(used), f"of {_kilobytes(limit)}", state, charts.budget_bar(used, limit))
 
 
+def _latency(measured: Json | None) -> Card:
+    figure = (measured or {}).get("latency_ms_estimated")
+    if figure is None:
+        return Card("Latency, estimated", "unknown", "profile the bundle")
+    band = (measured or {}).get("latency_error_percent")
+    note = "never compared with silicon" if band is None else f"+-{band} %"
+    share = (measured or {}).get("unvalidated_share")
+    if band is not None and share:
+        note += f"; {share:.0%} in kernels that no published measurement validates"
+    return Card("Latency, estimated", f"{figure:.4g} ms", note)
+
+
 def _cards(manifest: Manifest, measured: Json | None, result: Json | None) -> list[Card]:
     board, predicted = manifest.board, manifest.predicted
     limits = (result or {}).get("limits", {})
@@ -85,6 +97,7 @@ def _cards(manifest: Manifest, measured: Json | None, result: Json | None) -> li
         _budget("Flash", flash, limits.get("flash_bytes", board.flash.size_bytes)),
         _budget("RAM", ram, limits.get("ram_bytes", board.ram.size_bytes)),
         Card("Instructions per inference", "unknown" if instructions is None else f"{instructions:,}"),
+        _latency(measured),
     ]
     macs = sum(layer.macs for layer in manifest.layers)
     effective = sum(layer.effective_macs for layer in manifest.layers)
@@ -122,27 +135,44 @@ def _accuracy(result: Json) -> Section:
 
 
 def _layers(manifest: Manifest, measured: Json | None) -> Section:
-    counted = {layer["name"]: layer["instructions"] for layer in measured["layers"]} if measured else {}
-    instructions = [counted.get(layer.name, layer.instructions_predicted) or 0 for layer in manifest.layers]
-    total, largest = sum(instructions) or 1, max(instructions, default=0)
-    rows = tuple(
-        (
-            layer.index,
-            layer.name,
-            layer.kernel,
-            "x".join(map(str, layer.output_shape)),
-            f"{count:,}",
-            charts.share_bar(count, largest),
-            f"{count / total:.1%}",
-            f"{layer.macs:,}" if layer.macs else "",
-            f"{layer.effective_macs / layer.macs:.0%}" if layer.macs else "",
-            f"{count / layer.effective_macs:.2f}" if layer.effective_macs else "",
+    counted = {layer["name"]: layer for layer in measured["layers"]} if measured else {}
+    rows = []
+    costs = [_cost(counted.get(layer.name), layer.instructions_predicted) for layer in manifest.layers]
+    total, largest = sum(costs) or 1, max(costs, default=0)
+    for layer, cost in zip(manifest.layers, costs, strict=True):
+        figures = counted.get(layer.name) or {}
+        instructions = figures.get("instructions", layer.instructions_predicted) or 0
+        cycles = figures.get("cycles_estimated")
+        rows.append(
+            (
+                layer.index,
+                layer.name,
+                layer.kernel,
+                "x".join(map(str, layer.output_shape)),
+                f"{instructions:,}",
+                "" if cycles is None else f"{cycles:,}",
+                "" if cycles is None else f"{figures['latency_ms_estimated']:.3f}",
+                charts.share_bar(cost, largest),
+                f"{cost / total:.1%}",
+                figures.get("bound") or "",
+                f"{layer.macs:,}" if layer.macs else "",
+                f"{layer.effective_macs / layer.macs:.0%}" if layer.macs else "",
+                f"{cost / layer.effective_macs:.2f}" if layer.effective_macs else "",
+            )
         )
-        for layer, count in zip(manifest.layers, instructions, strict=True)
+    columns = (
+        *("step", "layer", "kernel", "output", "instructions", "cycles, estimated", "ms, estimated", "", "share"),
+        *("bound by", "MACs", "not zero", "per MAC"),
     )
-    columns = ("step", "layer", "kernel", "output", "instructions", "", "share", "MACs", "not zero", "per MAC")
-    note = "Instructions are exact counts of the emulated core." if measured else "Instructions are predicted."
-    return Section("Layers", columns=columns, rows=rows, text_columns=(1, 2, 3), note=note)
+    note = "Instructions are predicted."
+    if measured:
+        note = "Instructions are exact counts of the emulated core; cycles and milliseconds come from a model of it."
+    return Section("Layers", columns=columns, rows=tuple(rows), text_columns=(1, 2, 3, 9), note=note)
+
+
+def _cost(figures: Json | None, predicted: int | None) -> int:
+    """Return a layer's estimated cycles, its instructions where these are not known."""
+    return (figures or {}).get("cycles_estimated") or (figures or {}).get("instructions", predicted) or 0
 
 
 def _memory(manifest: Manifest) -> Section:

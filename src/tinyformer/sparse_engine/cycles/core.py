@@ -124,7 +124,8 @@ def parse(table: Mapping[str, Any]) -> Core:
     name, sources = table["core"], table["sources"]
     rules: dict[tuple[str, str], Rule] = {}
     for entry in table["rules"]:
-        rule = Rule(**{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
+        rule = Rule(**fields)
         for mnemonic in rule.mnemonics:
             if (mnemonic, rule.form) in rules:
                 raise EmulatorError(f"{name}.toml has two rules for '{mnemonic}'")

@@ -116,7 +116,7 @@ class Decoder:
     def _operation(self, found: Any) -> Operation:
         arm = self._capstone.arm
         name = _name(found)
-        read, written = ([found.reg_name(r) for r in registers] for registers in found.regs_access())
+        written = [found.reg_name(register) for register in found.regs_access()[1]]
         operands: list[str | None] = []
         shifted: list[str] = []
         addresses: list[str] = []
@@ -132,16 +132,11 @@ class Decoder:
                 shifted.append(register)
                 register = None
             operands.append(register)
-        multiple = name in _MULTIPLES
-        if multiple:
-            addresses.append(
-                "sp" if name in {"push", "pop", "vpush", "vpop"} else found.reg_name(found.operands[0].reg)
-            )
-        registers = (
-            sum(r not in {"sp", "flags"} for r in (written if "sp" in addresses else operands)) if multiple else 1
-        )
-        if multiple:
-            registers = _listed(found, name)
+        registers = 1
+        if name in _MULTIPLES:
+            stack = name in {"push", "pop", "vpush", "vpop"}
+            addresses.append("sp" if stack else found.reg_name(found.operands[0].reg))
+            registers = len(found.operands) - (not stack)
         conditional = found.cc not in {arm.ARM_CC_AL, arm.ARM_CC_INVALID}
         to_pc = "pc" in written and name not in _BRANCHES
         sets_flags = bool(found.update_flags) or name in _COMPARES
@@ -174,12 +169,15 @@ def _name(found: Any) -> str:
         return str(mnemonic)
     if name == "mov" and mnemonic.rstrip("s") in _SHIFTS | {"l", "a"}:
         return str(mnemonic.rstrip("s"))
-    return {"movs": "mov", "fconsts": "vmov", "fconstd": "vmov", "stmdb": "stm", "ldmdb": "ldm", "addw": "add", "subw": "sub"}.get(name, name)
-
-
-def _listed(found: Any, name: str) -> int:
-    """Count the registers of a multiple's list: all operands but the base of ldm and stm."""
-    return len(found.operands) - (0 if name in {"push", "pop", "vpush", "vpop"} else 1)
+    return {
+        "movs": "mov",
+        "fconsts": "vmov",
+        "fconstd": "vmov",
+        "stmdb": "stm",
+        "ldmdb": "ldm",
+        "addw": "add",
+        "subw": "sub",
+    }.get(name, name)
 
 
 def _form(found: Any, arm: Any, name: str, memory: Any, shifted: bool, to_pc: bool) -> str:
