@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tinyformer.cli import arrays
-from tinyformer.cli.figures import summary
+from tinyformer.cli.figures import summary, unvalidated_text
 from tinyformer.cli.output import JsonFlag, console, print_json
 
 Bundle = Annotated[Path, typer.Argument(metavar="DIR", help="A bundle that `tinyformer compile` wrote.")]
@@ -30,4 +30,6 @@ def emulate(directory: Bundle, inputs: Inputs, outputs: Outputs, json: JsonFlag 
     if json:
         print_json(result.figures.to_dict())
     else:
-        console().print(summary(f"{len(result.outputs)} inferences, outputs in {outputs}", result.figures))
+        out = console()
+        out.print(summary(f"{len(result.outputs)} inferences, outputs in {outputs}", result.figures))
+        out.print(unvalidated_text(result.figures))

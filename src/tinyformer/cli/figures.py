@@ -14,7 +14,6 @@ _COLUMNS = (
     *("layer", "kernel", "encoding", "instr.", "cycles est.", "ms est.", "share", "bound", "MACs", "not 0"),
     *("cyc/MAC", "/effective", "weights"),
 )
-_NEVER_COMPARED = "{share:.0%} of these cycles are in kernels (sparse weights, tables, movement) that no published measurement validates"
 
 
 def layer_table(title: str, figures: Figures) -> Group:
@@ -93,9 +92,11 @@ def latency_text(latency_ms: float | None, error_percent: int | None) -> str:
 
 
 def unvalidated_text(figures: Figures) -> str:
-    """Return a remark on the kernels that nothing validates; empty without any."""
-    share = figures.unvalidated_share
-    return _NEVER_COMPARED.format(share=share) if share and figures.latency_error_percent is not None else ""
+    """Return a remark on the kernels that no published measurement validates; empty without any."""
+    if figures.latency_error_percent is None or not figures.unvalidated:
+        return ""
+    named = ", ".join(f"{family} {share:.0%}" for family, share in figures.unvalidated.items())
+    return f"no published measurement validates the estimate for these kernels (share of the cycles): {named}"
 
 
 def summary(title: str, figures: Figures) -> Group:

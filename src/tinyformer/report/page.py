@@ -81,7 +81,7 @@ def _latency(measured: Json | None) -> Card:
         return Card("Latency, estimated", "unknown", "profile the bundle")
     band = (measured or {}).get("latency_error_percent")
     note = "never compared with silicon" if band is None else f"+-{band} %"
-    share = (measured or {}).get("unvalidated_share")
+    share = sum(((measured or {}).get("unvalidated") or {}).values())
     if band is not None and share:
         note += f"; {share:.0%} in kernels that no published measurement validates"
     return Card("Latency, estimated", f"{figure:.4g} ms", note)

@@ -274,6 +274,7 @@ def _manifest(
     built: ImageRecord | None,
 ) -> Manifest:
     predicted = layout.predicted
+    layers = describe.layers(graph, layout.calls, Buffers.of(graph, layout.plan, ""), _layer_instructions(layout))
     return Manifest(
         name=name,
         model_file=source.file,
@@ -285,11 +286,12 @@ def _manifest(
         output=describe.border(graph, graph.output, source.output_shape),
         labels=tuple(labels),
         arena=describe.arena(layout.plan),
-        layers=describe.layers(graph, layout.calls, Buffers.of(graph, layout.plan, ""), _layer_instructions(layout)),
+        layers=layers,
         predicted=Predicted(
             flash_bytes=None if predicted is None else predicted.flash_bytes,
             ram_bytes=layout.ram_bytes,
             instructions=None if predicted is None else predicted.instructions,
         ),
         image=built,
+        constant_instructions=not any(layer.varying for layer in layers),
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tinyformer.sparse_engine.bundle import LayerRecord
@@ -50,7 +50,7 @@ class Figures:
     """A model on a board: one inference. None stands for what cannot be told without a table for the core.
 
     ``latency_error_percent`` is how far estimates of the core's latency are from silicon, as far as that is known;
-    ``unvalidated_share`` the share of the estimated cycles in kernels of families that were never compared.
+    ``unvalidated`` maps the families of kernels that were never compared to their shares of the estimated cycles.
     """
 
     instructions: int | None
@@ -62,7 +62,7 @@ class Figures:
     stack_bytes: int
     layers: tuple[LayerFigures, ...]
     latency_error_percent: int | None = None
-    unvalidated_share: float | None = None
+    unvalidated: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""

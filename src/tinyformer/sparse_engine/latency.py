@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tinyformer.boards import Board
 from tinyformer.sparse_engine import cycles
@@ -37,12 +37,17 @@ def layer_cycles(found: Estimate, layers: Sequence[LayerRecord]) -> tuple[LayerC
     )
 
 
-def unvalidated_share(found: Estimate, layers: Sequence[LayerRecord], core: str) -> float:
-    """Return the share of the estimated cycles in kernels of families that were not compared with silicon."""
+def unvalidated(found: Estimate, layers: Sequence[LayerRecord], core: str) -> Mapping[str, float]:
+    """Return the families of kernels that were not compared with silicon, and their shares of the estimated cycles.
+
+    The greatest share comes first.
+    """
     known = cycles.accuracy(core).families
-    each = layer_cycles(found, layers)
-    unknown = sum(c.cycles for c, layer in zip(each, layers, strict=True) if family(layer) not in known)
-    return round(unknown / max(found.cycles, 1), 4)
+    shares: dict[str, float] = {}
+    for layer, each in zip(layers, layer_cycles(found, layers), strict=True):
+        if family(layer) not in known:
+            shares[family(layer)] = shares.get(family(layer), 0.0) + each.cycles / max(found.cycles, 1)
+    return {name: round(shares[name], 4) for name in sorted(shares, key=lambda name: (-shares[name], name))}
 
 
 def family(layer: LayerRecord) -> str:

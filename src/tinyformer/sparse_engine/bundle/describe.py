@@ -13,6 +13,10 @@ from tinyformer.sparse_engine.ir import DType, Graph, Shape
 from tinyformer.sparse_engine.kernels import KernelCall
 from tinyformer.sparse_engine.memory import MemoryPlan
 
+_LAZY_SOFTMAX = "se_softmax_lazy_s8"
+_EXPONENTIALS = 256
+"""Distances of an int8 value from a row's maximum."""
+
 
 def border(graph: Graph, name: str, file_shape: Shape | None = None) -> Border:
     """Describe the graph's input or output.
@@ -95,4 +99,20 @@ def _layer(graph: Graph, index: int, call: KernelCall, buffers: Buffers, instruc
         effective_macs=round(macs * density),
         scratch_bytes=call.scratch_bytes,
         instructions_predicted=instructions,
+        varying=varying(call, graph.tensors[node.output].elements),
+    )
+
+
+def varying(call: KernelCall, elements: int) -> str:
+    """State the worst case of a kernel whose instructions depend on the input; empty for all others.
+
+    Args:
+        call: the chosen kernel.
+        elements: of the node's output.
+    """
+    if call.symbol != _LAZY_SOFTMAX:
+        return ""
+    return (
+        f"each exponential is computed when it is first needed: in the worst case {min(_EXPONENTIALS, elements)},"
+        " when the inputs lie at that many different distances from the maxima of their rows"
     )

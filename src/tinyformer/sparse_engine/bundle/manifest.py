@@ -105,7 +105,10 @@ class ArenaRecord(_Record):
 
 
 class LayerRecord(_Record):
-    """One node: step ``index`` of the inference, function ``<name>_node_<index>``."""
+    """One node: step ``index`` of the inference, function ``<name>_node_<index>``.
+
+    ``varying`` is empty where the number of instructions does not depend on the input; else it states the worst case.
+    """
 
     index: int
     name: str
@@ -123,6 +126,7 @@ class LayerRecord(_Record):
     effective_macs: int
     scratch_bytes: int
     instructions_predicted: int | None
+    varying: str
 
 
 class Predicted(_Record):
@@ -159,6 +163,8 @@ class Manifest(_Record):
     layers: tuple[LayerRecord, ...]
     predicted: Predicted
     image: ImageRecord | None
+    constant_instructions: bool
+    """Whether every inference executes the same number of instructions, whatever the input."""
 
     def save(self, directory: Path) -> None:
         """Write ``manifest.json`` into a bundle directory."""
