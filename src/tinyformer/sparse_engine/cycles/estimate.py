@@ -141,17 +141,23 @@ def _issue_cycles(blocks: Sequence[CodeBlock], core: Core) -> Iterable[float]:
         yield total
 
 
+def cycles_of_loop(block: CodeBlock, core: Core) -> float:
+    """Return the cycles of one iteration of a block that follows itself, in the long run."""
+    pipeline = Pipeline(core)
+    steps = block.leaving(block.address)
+    pipeline.run(steps * _WARM_UP)
+    start = pipeline.position
+    pipeline.run(steps * _MEASURED)
+    return (pipeline.position - start) / _MEASURED
+
+
 def _cycles_after(block: CodeBlock, before: CodeBlock | None, core: Core) -> float:
     pipeline = Pipeline(core)
     if before is None:
         pipeline.run(block.steps)
         return pipeline.position
     if before.address == block.address:
-        steps = block.leaving(block.address)
-        pipeline.run(steps * _WARM_UP)
-        start = pipeline.position
-        pipeline.run(steps * _MEASURED)
-        return (pipeline.position - start) / _MEASURED
+        return cycles_of_loop(block, core)
     # what a taken branch adds belongs to the way taken, that is to the block it leads to
     pipeline.run((*before.leaving(block.address), *block.steps))
     falling = Pipeline(core)
