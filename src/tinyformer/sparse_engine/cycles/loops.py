@@ -22,53 +22,33 @@ def fetched_lines(code: Sequence[Visited], capacity: int) -> float:
     A loop that fits fetches its lines once each time it is entered; of one that does not, the loops inside it do, and
     the rest of it fetches its lines at every execution.
     """
-    return _fetched({item.name: item for item in code}, 1, capacity)
-
-
-def _fetched(code: Mapping[int, Visited], entries: int, capacity: int) -> float:
-    lines = len(frozenset().union(*(item.lines for item in code.values())))
+    lines = _lines(code)
     if lines <= capacity:
-        return float(lines * entries)
-    edges = {name: [previous for previous in item.before if previous in code] for name, item in code.items()}
+        return float(lines)
     total = 0.0
-    for names in components(edges):
-        loop = {name: code[name] for name in names}
-        if len(loop) == 1 and (only := next(iter(loop.values()))).name not in only.before:
-            total += only.count * len(only.lines)
-            continue
-        outside = {name: _entries(item, loop) for name, item in loop.items()}
-        header = max(sorted(outside), key=lambda name: outside[name])
-        if len(loop) == len(code) or len(_all_lines(loop)) > capacity:
-            total += _without_header(loop, header, capacity)
-        else:
-            total += len(_all_lines(loop)) * max(1, sum(outside.values()))
+    waiting = [{item.name: item for item in code}]
+    while waiting:
+        region = waiting.pop()
+        edges = {name: [previous for previous in item.before if previous in region] for name, item in region.items()}
+        for names in components(edges):
+            part = {name: region[name] for name in names}
+            entries = {name: _entries(item, part) for name, item in part.items()}
+            lines = _lines(part.values())
+            if lines <= capacity:
+                total += lines * max(1, sum(entries.values()))
+                continue
+            header = part.pop(max(names, key=entries.__getitem__))
+            total += header.count * len(header.lines)
+            waiting.append(part)
     return total
-
-
-def _without_header(loop: Mapping[int, Visited], header: int, capacity: int) -> float:
-    """Return what a loop too large for the cache fetches: its header at every execution, what remains by its loops."""
-    rest = {name: item for name, item in loop.items() if name != header}
-    own = float(loop[header].count * len(loop[header].lines))
-    if not rest:
-        return own
-    edges = {name: [previous for previous in item.before if previous in rest] for name, item in rest.items()}
-    for names in components(edges):
-        part = {name: rest[name] for name in names}
-        entered = sum(_entries(item, part) for item in part.values())
-        if len(_all_lines(part)) <= capacity:
-            own += len(_all_lines(part)) * max(1, entered)
-        else:
-            inner = max(sorted(part), key=lambda name: _entries(part[name], part))
-            own += _without_header(part, inner, capacity)
-    return own
 
 
 def _entries(item: Visited, loop: Collection[int]) -> int:
     return sum(count for previous, count in item.before.items() if previous not in loop)
 
 
-def _all_lines(code: Mapping[int, Visited]) -> frozenset[int]:
-    return frozenset().union(*(item.lines for item in code.values()))
+def _lines(code: Iterable[Visited]) -> int:
+    return len(frozenset[int]().union(*(item.lines for item in code)))
 
 
 def components(edges: Mapping[int, Iterable[int]]) -> list[list[int]]:

@@ -36,6 +36,7 @@ typedef struct {
     const uint16_t *code;     /* the image's code, from code_start on */
     const int16_t *phases;    /* one per halfword of code: the phase that begins there, or KEEP_PHASE */
     block_entry *entries;     /* an open hash table */
+    uint32_t *slots;          /* the numbers of the entries in use */
     register_reader read_register;
     uint64_t instructions;    /* since the last reset */
     uint32_t code_start;
@@ -53,7 +54,9 @@ void count_block(void *engine, uint64_t address, uint32_t size, void *user_data)
 
 void reset_profile(block_profile *profile, int32_t phase)
 {
-    memset(profile->entries, 0, profile->capacity * sizeof(block_entry));
+    for (uint32_t i = 0; i < profile->used; i++) {
+        memset(&profile->entries[profile->slots[i]], 0, sizeof(block_entry));
+    }
     profile->instructions = 0;
     profile->used = 0;
     profile->phase = phase;
@@ -84,7 +87,7 @@ static block_entry *find_entry(block_profile *profile, uint32_t address, uint32_
             if (profile->used >= mask) {
                 return 0;
             }
-            profile->used++;
+            profile->slots[profile->used++] = slot;
             entry->address = address;
             entry->size = size;
             entry->phase = profile->phase;

@@ -45,6 +45,7 @@ class _Profile(ctypes.Structure):
         ("code", ctypes.c_void_p),
         ("phases", ctypes.c_void_p),
         ("entries", ctypes.c_void_p),
+        ("slots", ctypes.c_void_p),
         ("read_register", ctypes.c_void_p),
         ("instructions", ctypes.c_uint64),
         ("code_start", ctypes.c_uint32),
@@ -74,10 +75,12 @@ class BlockProfile:
         self._code = _code(image, start, end)
         self._phases = _phases(image, name, start, len(self._code))
         self._entries = np.zeros(_CAPACITY, ENTRY)
+        self._slots = np.zeros(_CAPACITY, np.uint32)
         self._profile = _Profile(
             code=self._code.ctypes.data,
             phases=self._phases.ctypes.data,
             entries=self._entries.ctypes.data,
+            slots=self._slots.ctypes.data,
             read_register=read_register,
             code_start=start,
             code_halfwords=len(self._code),
@@ -115,7 +118,7 @@ class BlockProfile:
 
     def entries(self) -> Profile:
         """Return what was counted since ``start``, by phase, address, size and block before."""
-        used: Profile = self._entries[self._entries["size"] > 0]
+        used: Profile = self._entries[self._slots[: self._profile.used]]
         return np.sort(used, order=["phase", "address", "size", "previous"])
 
     def blocks(self) -> tuple[Block, ...]:
