@@ -81,11 +81,11 @@ def test_analysis_agrees_with_compilation(tmp_path):
     printed = json.loads(json.dumps(analysis.to_dict()))
     assert set(printed) == {
         *("instructions", "cycles_estimated", "latency_ms_estimated", "flash_bytes", "ram_bytes", "arena_bytes"),
-        *("stack_bytes", "layers", "fits", "limits"),
+        *("stack_bytes", "layers", "fits", "limits", "latency_error_percent", "unvalidated"),
     }
     assert set(printed["layers"][0]) == {
-        *("name", "op", "instructions", "cycles_estimated", "macs", "effective_macs", "weight_bytes", "encoding"),
-        "sparsity",
+        *("name", "op", "kernel", "instructions", "cycles_estimated", "latency_ms_estimated", "bound", "macs"),
+        *("effective_macs", "weight_bytes", "encoding", "sparsity"),
     }
     assert printed["limits"] == {"flash_bytes": 1024 * 1024, "ram_bytes": 320 * 1024}
 
