@@ -143,11 +143,12 @@ class A:
 
 @dataclass(frozen=True)
 class W:
-    """Weights: int8 per channel along an axis, or per tensor (axis None), or uint8 around 128."""
+    """Weights: int8 per channel along an axis, or per tensor (axis None), or uint8 around 128; or asymmetric."""
 
     shape: Shape
     axis: int | None = 0
     dtype: str = "int8"
+    zero_point: int = 0
 
 
 @dataclass(frozen=True)
@@ -251,7 +252,8 @@ class OperatorCase:
                     values = generator.integers(-127, 128, operand.shape)
                     values *= generator.random(operand.shape) > 0.3
                     moved = 128 if operand.dtype == "uint8" else 0
-                    names.append(model.constant((values + moved).astype(operand.dtype), scales, moved, operand.axis))
+                    stored = (values + moved).astype(operand.dtype)
+                    names.append(model.constant(stored, scales, moved + operand.zero_point, operand.axis))
                 case B():
                     bias = generator.integers(-9000, 9000, operand.channels).astype(np.int32)
                     full = np.broadcast_to(np.float32(first.scale) * np.asarray(scales, np.float32), bias.shape)
@@ -307,11 +309,10 @@ def run_onnx(model: onnx.ModelProto, inputs: Array, *, intermediates: bool = Fal
         copy = onnx.ModelProto()
         copy.CopyFrom(model)
         known = {value.name for value in copy.graph.output}
-        zeros = {initializer.name: initializer.data_type for initializer in copy.graph.initializer}
         for node in model.graph.node:
-            if node.op_type == "QuantizeLinear" and node.output[0] not in known:
-                kind = zeros[node.input[2]]
-                copy.graph.output.append(helper.make_tensor_value_info(node.output[0], kind, None))
+            quantizes = node.op_type == "QuantizeLinear" or node.op_type.startswith(("QLinear", "QGemm"))
+            if quantizes and node.output[0] not in known:
+                copy.graph.output.append(onnx.ValueInfoProto(name=node.output[0]))
         model = copy
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

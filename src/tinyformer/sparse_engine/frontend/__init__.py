@@ -11,6 +11,7 @@ from os import PathLike
 from pathlib import Path
 
 from tinyformer.errors import UnsupportedModelError
+from tinyformer.sparse_engine.frontend import decomposed_norm, pointwise
 from tinyformer.sparse_engine.frontend.converters import CONVERTERS
 from tinyformer.sparse_engine.frontend.errors import first_line, printable, unsupported
 from tinyformer.sparse_engine.frontend.reading import read
@@ -19,7 +20,7 @@ from tinyformer.sparse_engine.ir import Graph, GraphError
 
 __all__ = ["SUPPORTED_OPERATORS", "load"]
 
-SUPPORTED_OPERATORS = tuple(sorted(CONVERTERS))
+SUPPORTED_OPERATORS = tuple(sorted({*CONVERTERS, *pointwise.OPERATORS}))
 """ONNX operator types that have a converter, beside QuantizeLinear and DequantizeLinear."""
 
 
@@ -40,7 +41,7 @@ def load(path: str | PathLike[str]) -> Graph:
     """
     file = Path(path)
     try:
-        graph = to_graph(read(file, SUPPORTED_OPERATORS))
+        graph = to_graph(decomposed_norm.join(read(file, SUPPORTED_OPERATORS)))
         graph.verify()
     except UnsupportedModelError as error:
         raise UnsupportedModelError(f"{printable(str(file))}: {error}") from error.__cause__

@@ -13,7 +13,8 @@ from tinyformer.sparse_engine.ir import AnyArray, QuantParams, Shape
 
 FloatArray = npt.NDArray[np.float32]
 
-_WEIGHTS = "int8 weights with zero point 0 (or uint8 with zero point 128), one scale or one per output channel"
+_WEIGHTS = "int8 or uint8 weights through DequantizeLinear, one scale or one per output channel"
+_LONGEST_LABEL = 60
 _QUANTIZE = "quantise with symmetric int8 weights per output channel"
 
 
@@ -92,7 +93,35 @@ class Constant:
             return (steps.astype(np.float32) * self.grid.scales.reshape(along)).astype(np.float32)
 
 
-Operand = Activation | Constant
+@dataclass(frozen=True)
+class Function:
+    """Real values that depend on one activation element by element, and are not quantised yet.
+
+    Args:
+        source: the activation; the values have its shape.
+        values: float64 (256,), float32 numbers, indexed by the source's integer + 128.
+        operators: what computed them, in order.
+        name: of the node that did last.
+    """
+
+    source: Activation
+    values: npt.NDArray[np.float64]
+    operators: tuple[str, ...]
+    name: str
+
+    @property
+    def shape(self) -> Shape:
+        """The file's shape, batch included."""
+        return self.source.shape
+
+    @property
+    def label(self) -> str:
+        """What a table of the values is called: its operators in order."""
+        text = ", ".join(self.operators)
+        return text if len(text) <= _LONGEST_LABEL else f"{text[: _LONGEST_LABEL - 3]}..."
+
+
+Operand = Activation | Constant | Function
 
 
 @dataclass(frozen=True)
@@ -122,27 +151,90 @@ def matrix(constant: Constant) -> Constant:
     return replace(constant, values=constant.values.reshape(constant.values.shape[extra:]), grid=grid)
 
 
-def weights(node: OnnxNode, constant: Constant, channel_axis: int) -> tuple[npt.NDArray[np.int8], QuantParams]:
-    """Return a constant as weights of the integer contract.
+@dataclass(frozen=True)
+class Weights:
+    """Constant weights: real = scale * step.
+
+    Args:
+        steps: int16 (-255 .. 255), the zero point taken off, as they lie in the file.
+        scales: float64, one or one per output channel.
+    """
+
+    steps: npt.NDArray[np.int16]
+    scales: npt.NDArray[np.float64]
+
+    def quant(self) -> QuantParams:
+        """Return the scales with zero point 0."""
+        return QuantParams(tuple(self.scales.tolist()))
+
+
+@dataclass(frozen=True)
+class Affine:
+    """What follows a layer with weights, folded into it: factor * y + offset, both float64 (channels,)."""
+
+    factor: npt.NDArray[np.float64]
+    offset: npt.NDArray[np.float64]
+
+    def then(self, factor: npt.NDArray[np.float64], offset: npt.NDArray[np.float64]) -> Affine:
+        """Return this, followed by another factor and offset."""
+        return Affine(self.factor * factor, self.offset * factor + offset)
+
+
+def weights(node: OnnxNode, constant: Constant, channel_axis: int) -> Weights:
+    """Return a constant as weights, zero points taken off.
 
     Args:
         node: for messages.
         constant: the dequantised operand.
         channel_axis: the axis of output channels.
-
-    Returns:
-        int8 values as they lie in the file, and their scales with zero point 0.
     """
     where = f"weights {quoted(constant.name)}"
     if constant.grid is None or constant.values.dtype != np.int8:
         found = "real numbers" if constant.grid is None else str(constant.values.dtype)
         raise node.error(f"{where} are {found}", _WEIGHTS, _QUANTIZE)
     axis = constant.grid.axis
-    node.require(not constant.grid.zero_points.any(), f"{where} are asymmetric", _WEIGHTS, _QUANTIZE)
     node.require(
         axis in (None, channel_axis), f"{where} have scales along axis {axis}", f"axis {channel_axis}", _QUANTIZE
     )
-    return constant.values.astype(np.int8), constant.grid.quant()
+    along = [1] * constant.values.ndim
+    if axis is not None:
+        along[axis] = -1
+    steps = constant.values.astype(np.int16) - constant.grid.zero_points.astype(np.int16).reshape(along)
+    return Weights(steps, constant.grid.scales.astype(np.float64))
+
+
+def folded(
+    affine: Affine | None, layer: Weights, channel_axis: int, bias_steps: AnyArray, input_scale: float
+) -> tuple[Weights, npt.NDArray[np.float64]]:
+    """Return weights and bias (float64 whole numbers, at scale input x weight) of a layer with what follows it folded.
+
+    A channel whose factor is 0 keeps its scale and loses its weights.
+    """
+    real_bias = bias_steps.astype(np.float64)
+    if affine is None:
+        return layer, real_bias
+    dead = affine.factor == 0
+    scales = layer.scales * np.where(dead, 1.0, np.abs(affine.factor))
+    along = [1] * layer.steps.ndim
+    along[channel_axis] = -1
+    signs = np.sign(affine.factor)
+    steps = layer.steps * signs.astype(np.int16).reshape(along)
+    return Weights(steps, scales), np.rint(real_bias * signs + affine.offset / (input_scale * scales))
+
+
+def parts(steps: npt.NDArray[np.int16]) -> tuple[npt.NDArray[np.int8], ...]:
+    """Return int8 arrays whose sum the steps are: one, unless weights are asymmetric and leave int8.
+
+    A layer reads its input once for each of them, side by side; all but the first are nearly empty.
+    """
+    found = []
+    rest = steps
+    while True:
+        part = np.clip(rest, -128, 127)
+        found.append(part.astype(np.int8))
+        rest = rest - part
+        if not rest.any():
+            return tuple(found)
 
 
 def bias(node: OnnxNode, constant: Constant | None, channels: int, scales: npt.NDArray[np.float64]) -> AnyArray:
@@ -166,6 +258,15 @@ def bias(node: OnnxNode, constant: Constant | None, channels: int, scales: npt.N
         steps = constant.values.reshape(-1).astype(np.float64) - grid.zero_points
     else:
         steps = np.rint(constant.real().reshape(-1).astype(np.float64) / scales)
+    return stored_bias(node, np.broadcast_to(steps, (channels,)), where)
+
+
+def stored_bias(node: OnnxNode, steps: npt.NDArray[np.float64], where: str = "its bias") -> npt.NDArray[np.int32]:
+    """Return bias steps as int32.
+
+    Raises:
+        UnsupportedModelError: they do not fit.
+    """
     inside = bool(np.all(np.isfinite(steps)) and np.all(np.abs(steps) <= np.iinfo(np.int32).max))
     node.require(inside, f"{where} does not fit int32 at scale input x weight", "a smaller bias", "calibrate again")
-    return np.broadcast_to(steps, (channels,)).astype(np.int32)
+    return steps.astype(np.int32)

@@ -15,7 +15,7 @@ import onnx
 from onnx import checker, external_data_helper, helper, inliner, numpy_helper, shape_inference
 
 from tinyformer.errors import UnsupportedModelError
-from tinyformer.sparse_engine.frontend import folding
+from tinyformer.sparse_engine.frontend import folding, qoperator
 from tinyformer.sparse_engine.frontend.errors import first_line, quoted, unsupported
 from tinyformer.sparse_engine.frontend.model import OnnxModel, OnnxNode
 from tinyformer.sparse_engine.ir import AnyArray, Shape
@@ -33,7 +33,6 @@ _BORDER_TYPES = (
     onnx.TensorProto.UINT8,
 )
 _REMEDIES = {
-    "BatchNormalization": "fold it into the convolution before quantising",
     "If": "export the model without control flow",
     "Loop": "export the model without control flow",
     "Scan": "export the model without control flow",
@@ -59,13 +58,14 @@ def read(path: Path, supported: Collection[str]) -> OnnxModel:
     _check_initializers(model)
     output = _only_output(model)
     folding.remove_unused(model)
+    opset = _opset(model)
+    qoperator.to_qdq(model, opset)
     _check_quantized(model, path)
     _check_operators(model, {*supported, *QDQ, *folding.FOLDABLE})
     declared = _only_input(model)
     _fix_batch(declared)
     del model.graph.input[:]
     model.graph.input.append(declared)
-    opset = _opset(model)
     _check(model)
     model = _with_shapes(model, opset)
     _check_operators(model, {*supported, *QDQ})
@@ -182,9 +182,6 @@ def _check_quantized(model: onnx.ModelProto, path: Path) -> None:
     if kinds & set(QDQ):
         return
     where = "the model"
-    fused = sorted(kind for kind in kinds if kind.startswith("QLinear"))
-    if fused:
-        raise unsupported(where, f"it uses {fused[0]}", "the QDQ format", "quantise again with QuantFormat.QDQ")
     raise unsupported(where, "it is a float model", "int8 QDQ models", f"run: tinyformer quantize {path.name}")
 
 

@@ -12,7 +12,7 @@ from tinyformer.sparse_engine.frontend import tables
 from tinyformer.sparse_engine.frontend.builder import GraphBuilder
 from tinyformer.sparse_engine.frontend.errors import first_line, quoted
 from tinyformer.sparse_engine.frontend.model import OnnxModel, OnnxNode
-from tinyformer.sparse_engine.frontend.operands import Activation, Constant, Operand, Output, batchless
+from tinyformer.sparse_engine.frontend.operands import Activation, Affine, Constant, Function, Operand, Output, batchless
 from tinyformer.sparse_engine.ir import Operator, QuantParams, Shape
 
 
@@ -27,7 +27,7 @@ class Site:
         operands: what its inputs hold, in order; None for absent ones.
         output: what to produce.
         index: which of the node's outputs this is.
-        bias: of a MatMul whose bias is added by the next node.
+        affine: what follows a layer with weights and is folded into it.
     """
 
     builder: GraphBuilder
@@ -36,7 +36,7 @@ class Site:
     operands: tuple[Operand | None, ...]
     output: Output
     index: int = 0
-    bias: Constant | None = None
+    affine: Affine | None = None
 
     @property
     def shape(self) -> Shape:
@@ -57,7 +57,7 @@ class Site:
     def constant(self, index: int) -> Constant | None:
         """Return an operand that must be a constant, or None where it is absent."""
         operand = self.operand(index)
-        if isinstance(operand, Activation):
+        if isinstance(operand, Activation | Function):
             raise self.node.error(f"input {index} is computed at run time", "a constant", "change the model")
         return operand
 
@@ -66,7 +66,7 @@ class Site:
         operand = self.operand(index)
         if isinstance(operand, Activation):
             return operand.quant
-        if operand is None:
+        if operand is None or isinstance(operand, Function):
             raise self.node.error(f"input {index} is missing", "an activation or a constant")
         if operand.grid is None or operand.grid.axis is not None or operand.values.dtype != np.int8:
             raise self.node.error(
@@ -151,14 +151,22 @@ class Site:
         op = ops.Lookup(function)
         return self.emit(op, (tensor, constant), self.output.quant, name=self.output.name, axis_order=axis_order)
 
-    def requantized(self, operand: Activation) -> str:
+    def requantized(self, operand: Activation | Function) -> str:
         """Return an activation in the output's quantisation, through a table if it has another one."""
+        if isinstance(operand, Function):
+            table = tables.quantized(operand.values, self.output.quant)
+            return self.tabulated(operand.label, operand.source.tensor, table, self.output.quant)
         if operand.quant == self.output.quant:
             return operand.tensor
         target = replace(self.output, low=-128, high=127)
-        name = f"{self.output.name}/table"
-        constant = self.builder.constant(name, tables.table(lambda x: x, operand.quant, target))
-        return self.emit(ops.Lookup("requantize"), (operand.tensor, constant), self.output.quant)
+        return self.tabulated(
+            "requantize", operand.tensor, tables.table(lambda x: x, operand.quant, target), target.quant
+        )
+
+    def tabulated(self, function: str, tensor: str, table: tables.Table, quant: QuantParams) -> str:
+        """Append a table whose result is an intermediate of this site."""
+        constant = self.builder.constant(f"{self.output.name}/table", table)
+        return self.emit(ops.Lookup(function), (tensor, constant), quant)
 
     def reshape(self, tensor: str, shape: Shape, quant: QuantParams) -> str:
         """Return a tensor under another shape."""

@@ -6,20 +6,21 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from tinyformer.sparse_engine.frontend.converters import (
+    channelwise,
     convolution,
     elementwise,
     linear,
     movement,
     normalization,
     pooling,
-    unary,
+    resize,
 )
 from tinyformer.sparse_engine.frontend.site import Site
 
 Converter = Callable[[Site], str]
 """Emits one output of one operator; returns the tensor of the graph that holds it in the file's axis order."""
 
-MOVEMENT: Mapping[str, Converter] = MappingProxyType(movement.CONVERTERS)
+MOVEMENT: Mapping[str, Converter] = MappingProxyType({**movement.CONVERTERS, **resize.CONVERTERS})
 """Operators that only move data: they keep the quantisation, and may stand without a QuantizeLinear behind them."""
 
 CONVERTERS: Mapping[str, Converter] = MappingProxyType(
@@ -27,10 +28,10 @@ CONVERTERS: Mapping[str, Converter] = MappingProxyType(
         **convolution.CONVERTERS,
         **linear.CONVERTERS,
         **elementwise.CONVERTERS,
-        **unary.CONVERTERS,
+        **channelwise.CONVERTERS,
         **normalization.CONVERTERS,
         **pooling.CONVERTERS,
         **MOVEMENT,
     }
 )
-"""Every supported operator."""
+"""Every supported operator but those that are always pointwise."""

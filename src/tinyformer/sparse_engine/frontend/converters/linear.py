@@ -15,26 +15,30 @@ from tinyformer.sparse_engine.ir import Shape
 
 def _gemm(site: Site) -> str:
     node = site.node
-    for name in ("alpha", "beta"):
-        value = node.number(name, 1.0)
-        node.require(value == 1.0, f"{name} is {value:g}", "1", "fold it into the weights before quantising")
-    node.require(not node.integer("transA", 0), "transA is set", "transA 0", "transpose its input before it")
+    alpha, beta = node.number("alpha", 1.0), node.number("beta", 1.0)
     x, second = site.activation(0), site.operand(1)
     node.require(len(x.shape) == 2, f"its first input has shape {x.shape}", "two axes", "use MatMul")
     transposed = bool(node.integer("transB", 0))
+    tensor = x.tensor
+    if node.integer("transA", 0):
+        tensor = site.transpose(site.tensor(0, x.shape), (1, 0), x.quant)
     if not isinstance(second, Activation):
-        return _linear(site, x.tensor, second, site.constant(2), 0 if transposed else 1)
+        node.require(alpha != 0, "alpha is 0", "any other number")
+        bias = site.constant(2) if beta else None
+        return _linear(site, tensor, second, bias, 0 if transposed else 1, alpha, beta)
+    node.require(alpha == 1, f"alpha is {alpha:g}", "1 for two activations", "multiply by a Mul")
     node.require(site.operand(2) is None, "it adds to a product of two activations", "A x B", "add it by an Add")
     node.require(len(second.shape) == 2, f"its second input has shape {second.shape}", "two axes", "use MatMul")
-    inputs = (site.tensor(0, x.shape), site.tensor(1, second.shape))
+    rows = site.builder.shape(tensor) if node.integer("transA", 0) else x.shape
+    inputs = (site.reshape(tensor, rows, x.quant), site.tensor(1, second.shape))
     return site.reshape(site.result(ops.MatMul(transpose_b=transposed), inputs), site.shape, site.output.quant)
 
 
 def _matmul(site: Site) -> str:
     a, b = site.activation(0), site.operand(1)
     if isinstance(b, Constant) and b.values.ndim >= 2 and not _without_ones(b.values.shape[:-2]):
-        return _linear(site, a.tensor, operands.matrix(b), site.bias, 1)
-    site.node.require(site.bias is None, "its Add stands without QuantizeLinear before it", "one behind each operator")
+        return _linear(site, a.tensor, operands.matrix(b), None, 1)
+    site.node.require(site.affine is None, "its Add stands without QuantizeLinear before it", "one behind each operator")
     shape_b = b.shape if isinstance(b, Activation) else () if b is None else b.values.shape
     site.node.require(
         len(a.shape) >= 2 and len(shape_b) >= 2, f"it multiplies {a.shape} by {shape_b}", "at least two axes each"
@@ -56,18 +60,35 @@ def _without_ones(shape: Shape) -> Shape:
     return shape
 
 
-def _linear(site: Site, tensor: str, constant: Constant | None, bias: Constant | None, channel_axis: int) -> str:
+def _linear(
+    site: Site,
+    tensor: str,
+    constant: Constant | None,
+    bias: Constant | None,
+    channel_axis: int,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+) -> str:
     node, x = site.node, site.activation(0)
     if constant is None or constant.values.ndim != 2:
         raise node.error("its weights have not two axes", "(inputs, outputs)", "export the model again")
-    values, quant = operands.weights(node, constant, channel_axis)
-    if channel_axis == 1:
-        values = np.ascontiguousarray(values.T)
-    scales = x.quant.scale * np.array(quant.scales)
+    layer = operands.weights(node, constant, channel_axis)
+    channels = layer.steps.shape[channel_axis]
+    bias_steps = operands.bias(node, bias, channels, x.quant.scale * layer.scales)
+    affine = site.affine
+    if (alpha, beta) != (1.0, 1.0):  # alpha * x w + beta * bias = alpha * (x w + beta / alpha * bias)
+        bias_steps = np.rint(bias_steps * (beta / alpha))
+        scaled = operands.Affine(np.full(channels, alpha), np.zeros(channels))
+        affine = scaled if affine is None else scaled.then(affine.factor, affine.offset)
+    layer, folded_bias = operands.folded(affine, layer, channel_axis, bias_steps, x.quant.scale)
+    stored = operands.parts(layer.steps.T if channel_axis == 1 else layer.steps)
+    if len(stored) > 1:
+        last = len(site.builder.shape(tensor)) - 1
+        tensor = site.emit(ops.Concat(last), (tensor,) * len(stored), x.quant)
     inputs = (
         tensor,
-        site.builder.constant(constant.name, values, quant),
-        site.builder.constant(f"{node.name}/bias", operands.bias(node, bias, values.shape[0], scales)),
+        site.builder.constant(constant.name, np.concatenate(stored, axis=1), layer.quant()),
+        site.builder.constant(f"{node.name}/bias", operands.stored_bias(node, folded_bias)),
     )
     result = site.result(ops.Linear(), inputs)
     return site.reshape(result, site.shape, site.output.quant)

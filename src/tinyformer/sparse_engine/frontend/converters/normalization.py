@@ -22,8 +22,10 @@ def _softmax(site: Site) -> str:
     axis = node.integer("axis", 1 if flat else -1)
     inner = x.axis(node, axis)
     rank = len(site.shape)
-    last = inner == rank - 1 or (flat and all(size == 1 for size in site.shape[inner + 1 :]))
-    node.require(last or not flat, f"in operator set {site.model.opset} it flattens axes", "the last axis")
+    if flat and inner < rank - 1:
+        rows = prod(site.shape[:inner])
+        tensor = site.reshape(x.tensor, (rows, prod(site.shape[inner:])), x.quant)
+        return site.reshape(site.result(ops.Softmax(), (tensor,)), site.shape, site.output.quant)
     order = (*(other for other in range(rank) if other != inner), inner)
     tensor = site.transpose(x.tensor, order, x.quant)
     result = site.result(ops.Softmax(), (tensor,), axis_order=order if order != tuple(range(rank)) else ())

@@ -1,4 +1,4 @@
-"""Functions of one activation: tables of 256 entries."""
+"""Functions of one real number: what the operators of one input compute, element by element."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from math import erf, sqrt
 
 import numpy as np
 
-from tinyformer.sparse_engine.frontend import tables
 from tinyformer.sparse_engine.frontend.site import Site
 from tinyformer.sparse_engine.frontend.tables import Reals
 
@@ -18,14 +17,8 @@ _erf = np.vectorize(erf, otypes=[np.float64])
 _SELU = {"alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875}
 
 
-def _plain(function: Function, site: Site) -> str:
-    return _emit(site, function)
-
-
-def _emit(site: Site, function: Function) -> str:
-    x = site.activation()
-    table = tables.table(function, x.quant, site.output)
-    return site.lookup(site.node.op_type.lower(), x.tensor, table)
+def _plain(function: Function, site: Site) -> Function:  # noqa: ARG001 - the signature of those with attributes
+    return function
 
 
 def _sigmoid(x: Reals) -> Reals:
@@ -36,21 +29,21 @@ def _softplus(x: Reals) -> Reals:
     return np.logaddexp(0.0, x)
 
 
-def _leaky_relu(site: Site) -> str:
+def _leaky_relu(site: Site) -> Function:
     alpha = site.node.number("alpha", 0.01)
-    return _emit(site, lambda x: np.where(x < 0, alpha * x, x))
+    return lambda x: np.where(x < 0, alpha * x, x)
 
 
-def _prelu(site: Site) -> str:
+def _prelu(site: Site) -> Function:
     slope = site.scalar(1)
     if slope is None:
         raise site.node.error("its slope is missing", "a constant slope")
-    return _emit(site, lambda x: np.where(x < 0, slope * x, x))
+    return lambda x: np.where(x < 0, slope * x, x)
 
 
-def _clip(site: Site) -> str:
+def _clip(site: Site) -> Function:
     low, high = clip_bounds(site)
-    return _emit(site, lambda x: np.minimum(np.maximum(x, low), high))
+    return lambda x: np.minimum(np.maximum(x, low), high)
 
 
 def clip_bounds(site: Site) -> tuple[float, float]:
@@ -62,50 +55,50 @@ def clip_bounds(site: Site) -> tuple[float, float]:
     return bounds[0], bounds[1]
 
 
-def _hard_sigmoid(site: Site) -> str:
+def _hard_sigmoid(site: Site) -> Function:
     alpha, beta = site.node.number("alpha", 0.2), site.node.number("beta", 0.5)
-    return _emit(site, lambda x: np.clip(alpha * x + beta, 0.0, 1.0))
+    return lambda x: np.clip(alpha * x + beta, 0.0, 1.0)
 
 
 def _hard_swish(x: Reals) -> Reals:
     return x * np.clip(x / 6.0 + 0.5, 0.0, 1.0)
 
 
-def _gelu(site: Site) -> str:
+def _gelu(site: Site) -> Function:
     approximate = site.node.text("approximate", "none")
     site.node.require(approximate in ("none", "tanh"), f"its approximation is {approximate[:20]!r}", "'none' or 'tanh'")
     if approximate == "none":
-        return _emit(site, lambda x: 0.5 * x * (1.0 + _erf(x / sqrt(2.0))))
-    return _emit(site, lambda x: 0.5 * x * (1.0 + np.tanh(sqrt(2.0 / np.pi) * (x + 0.044715 * x**3))))
+        return lambda x: 0.5 * x * (1.0 + _erf(x / sqrt(2.0)))
+    return lambda x: 0.5 * x * (1.0 + np.tanh(sqrt(2.0 / np.pi) * (x + 0.044715 * x**3)))
 
 
-def _elu(site: Site) -> str:
+def _elu(site: Site) -> Function:
     alpha = site.node.number("alpha", 1.0)
-    return _emit(site, lambda x: np.where(x < 0, alpha * np.expm1(x), x))
+    return lambda x: np.where(x < 0, alpha * np.expm1(x), x)
 
 
-def _celu(site: Site) -> str:
+def _celu(site: Site) -> Function:
     alpha = site.node.number("alpha", 1.0)
     site.node.require(alpha != 0.0, "alpha is 0", "any other number")
-    return _emit(site, lambda x: np.where(x < 0, alpha * np.expm1(x / alpha), x))
+    return lambda x: np.where(x < 0, alpha * np.expm1(x / alpha), x)
 
 
-def _selu(site: Site) -> str:
+def _selu(site: Site) -> Function:
     alpha, gamma = (site.node.number(name, default) for name, default in _SELU.items())
-    return _emit(site, lambda x: gamma * np.where(x < 0, alpha * np.expm1(x), x))
+    return lambda x: gamma * np.where(x < 0, alpha * np.expm1(x), x)
 
 
-def _thresholded_relu(site: Site) -> str:
+def _thresholded_relu(site: Site) -> Function:
     alpha = site.node.number("alpha", 1.0)
-    return _emit(site, lambda x: np.where(x > alpha, x, 0.0))
+    return lambda x: np.where(x > alpha, x, 0.0)
 
 
-def _swish(site: Site) -> str:
+def _swish(site: Site) -> Function:
     alpha = site.node.number("alpha", 1.0)
-    return _emit(site, lambda x: x * _sigmoid(alpha * x))
+    return lambda x: x * _sigmoid(alpha * x)
 
 
-_FUNCTIONS: dict[str, Function] = {
+_PLAIN: dict[str, Function] = {
     "Abs": np.abs,
     "Ceil": np.ceil,
     "Cos": np.cos,
@@ -128,8 +121,8 @@ _FUNCTIONS: dict[str, Function] = {
     "Tanh": np.tanh,
 }
 
-CONVERTERS: dict[str, Callable[[Site], str]] = {
-    **{name: partial(_plain, function) for name, function in _FUNCTIONS.items()},
+FUNCTIONS: dict[str, Callable[[Site], Function]] = {
+    **{name: partial(_plain, function) for name, function in _PLAIN.items()},
     "Celu": _celu,
     "Clip": _clip,
     "Elu": _elu,
@@ -141,3 +134,4 @@ CONVERTERS: dict[str, Callable[[Site], str]] = {
     "Swish": _swish,
     "ThresholdedRelu": _thresholded_relu,
 }
+"""Operator -> what gives its function of float64 arrays from its attributes and constants."""
