@@ -135,7 +135,13 @@ _NORMALIZATIONS = (
     OperatorCase(
         "batch_normalization",
         "BatchNormalization",
-        (_IMAGE, R([1.5, -0.5, 0.0, 1e-3]), R([0.1, 0.2, -1.0, 3.0]), R([0.1, -1.0, 0.0, 0.5]), R([1.0, 0.2, 3.0, 0.5])),
+        (
+            _IMAGE,
+            R([1.5, -0.5, 0.0, 1e-3]),
+            R([0.1, 0.2, -1.0, 3.0]),
+            R([0.1, -1.0, 0.0, 0.5]),
+            R([1.0, 0.2, 3.0, 0.5]),
+        ),
     ),
     OperatorCase(
         "batch_normalization_rows",
@@ -199,6 +205,7 @@ _POOLS = (
     OperatorCase("reduce_mean_old", "ReduceMean", (_TOKENS,), {"axes": [1], "keepdims": 0}, opset=13),
 )
 
+
 def _resize(name: str, scales: tuple[float, ...], **attributes: object) -> OperatorCase:
     return OperatorCase(name, "Resize", (_IMAGE, None, R(scales)), dict(attributes), output="input")
 
@@ -213,7 +220,9 @@ _MOVEMENT = (
     OperatorCase("unsqueeze", "Unsqueeze", (_TOKENS, N((2,))), output="input"),
     OperatorCase("slice", "Slice", (_IMAGE, N((1, -3)), N((4, 99)), N((1, 3)), N((2, 1))), output="input"),
     OperatorCase("slice_relu", "Slice", (_TOKENS, N((1,)), N((4,)), N((1,))), clamp="Relu", output="input"),
-    OperatorCase("slice_backwards", "Slice", (_TOKENS, N((-1, 10)), N((-99, 1)), N((1, 2)), N((-2, -3))), output="input"),
+    OperatorCase(
+        "slice_backwards", "Slice", (_TOKENS, N((-1, 10)), N((-99, 1)), N((1, 2)), N((-2, -3))), output="input"
+    ),
     OperatorCase("split", "Split", (A((1, 3, 8)),), {"axis": 2, "num_outputs": 3}, output="input", outputs=3),
     OperatorCase("gather_token", "Gather", (_TOKENS, N(2)), {"axis": 1}, output="input"),
     OperatorCase("gather_shuffled", "Gather", (_TOKENS, N((4, 0, 0, -1, 2))), {"axis": 1}, output="input"),

@@ -109,7 +109,12 @@ class _Search:
             return None
         x, mean = deviation.inputs[0], self._producer(deviation.inputs[1])
         axis = self._mean_axis(mean)
-        if mean is None or axis is None or self._source(mean.inputs[0]) != self._source(x):
+        if (
+            mean is None
+            or axis is None
+            or x not in self._model.shapes
+            or self._source(mean.inputs[0]) != self._source(x)
+        ):
             return None
         for first, second in ((0, 1), (1, 0)):
             epsilon, variance = self._number(added.inputs[second]), self._producer(added.inputs[first])

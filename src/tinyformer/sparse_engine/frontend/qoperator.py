@@ -137,9 +137,7 @@ class _Rewriting:
         if rank == 0:
             raise self._error(node, "an activation has several scales", "one scale per tensor")
         if self._opset < _PER_AXIS_OPSET:
-            raise self._error(
-                node, f"scales per channel in operator set {self._opset}", f"{_PER_AXIS_OPSET} or later"
-            )
+            raise self._error(node, f"scales per channel in operator set {self._opset}", f"{_PER_AXIS_OPSET} or later")
         return 0 if transposed else fused.channel_axis % rank
 
     def _dequantized(

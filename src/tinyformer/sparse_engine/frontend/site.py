@@ -12,7 +12,15 @@ from tinyformer.sparse_engine.frontend import tables
 from tinyformer.sparse_engine.frontend.builder import GraphBuilder
 from tinyformer.sparse_engine.frontend.errors import first_line, quoted
 from tinyformer.sparse_engine.frontend.model import OnnxModel, OnnxNode
-from tinyformer.sparse_engine.frontend.operands import Activation, Affine, Constant, Function, Operand, Output, batchless
+from tinyformer.sparse_engine.frontend.operands import (
+    Activation,
+    Affine,
+    Constant,
+    Function,
+    Operand,
+    Output,
+    batchless,
+)
 from tinyformer.sparse_engine.ir import Operator, QuantParams, Shape
 
 

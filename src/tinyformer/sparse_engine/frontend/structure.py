@@ -135,7 +135,9 @@ class _Walk:
         )
         if self._pointwise(node, operands):
             return
-        operands = tuple(self._materialized(node, name, operand) for name, operand in zip(node.inputs, operands, strict=True))
+        operands = tuple(
+            self._materialized(node, name, operand) for name, operand in zip(node.inputs, operands, strict=True)
+        )
         several = node.op_type in _SEVERAL_OUTPUTS
         unread = [name for name in node.outputs[1:] if name and (self._readers.get(name) or name == self._model.output)]
         node.require(several or not unread, f"its output {quoted(', '.join(unread))} is used", "the first output only")
@@ -187,7 +189,7 @@ class _Walk:
     def _converted(self, site: Site) -> str:
         kind = site.node.op_type
         site.node.require(
-            kind in CONVERTERS, "it computes with two tensors", "a constant number as one input", "replace it in the model"
+            kind in CONVERTERS, "it has two tensors", "a constant number as one input", "replace it in the model"
         )
         return CONVERTERS[kind](site)
 

@@ -67,7 +67,9 @@ def normalization_terms(site: Site) -> Affine:
         UnsupportedModelError: it trains, or its parameters are not constant.
     """
     node = site.node
-    node.require(not node.integer("training_mode", 0), "it is in training mode", "inference mode", "export for inference")
+    node.require(
+        not node.integer("training_mode", 0), "it is in training mode", "inference mode", "export for inference"
+    )
     gamma, beta, mean, variance = (_parameter(site, index) for index in (1, 2, 3, 4))
     epsilon = node.number("epsilon", _EPSILON)
     with np.errstate(all="ignore"):

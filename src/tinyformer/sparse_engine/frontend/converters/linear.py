@@ -38,7 +38,9 @@ def _matmul(site: Site) -> str:
     a, b = site.activation(0), site.operand(1)
     if isinstance(b, Constant) and b.values.ndim >= 2 and not _without_ones(b.values.shape[:-2]):
         return _linear(site, a.tensor, operands.matrix(b), None, 1)
-    site.node.require(site.affine is None, "its Add stands without QuantizeLinear before it", "one behind each operator")
+    site.node.require(
+        site.affine is None, "its Add stands without QuantizeLinear before it", "one behind each operator"
+    )
     shape_b = b.shape if isinstance(b, Activation) else () if b is None else b.values.shape
     site.node.require(
         len(a.shape) >= 2 and len(shape_b) >= 2, f"it multiplies {a.shape} by {shape_b}", "at least two axes each"

@@ -104,7 +104,7 @@ def _reversed(site: Site, x: Activation, starts: Shape, ends: Shape, axes: Shape
     tensor, offset = x.tensor, len(x.shape) - len(site.builder.shape(x.tensor))
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         position = axis % len(x.shape)
-        indices = list(range(x.shape[position]))[start:_end(end, step, x.shape[position]) : step]
+        indices = list(range(x.shape[position]))[start : _end(end, step, x.shape[position]) : step]
         site.node.require(
             position >= offset and len(indices) == site.output.shape[position], f"it cuts axis {axis}", "any other axis"
         )
@@ -211,14 +211,18 @@ def _pad_step(site: Site, x: Activation) -> int:
 
 def _mirrored(site: Site, x: Activation, mode: str, before: list[int], after: list[int]) -> str:
     """Convert padding by the input's own values."""
-    site.node.require(mode in ("edge", "reflect", "wrap"), f"its mode is {mode[:20]!r}", "constant, edge, reflect, wrap")
+    site.node.require(
+        mode in ("edge", "reflect", "wrap"), f"its mode is {mode[:20]!r}", "constant, edge, reflect, wrap"
+    )
     tensor, offset = x.tensor, len(x.shape) - len(site.builder.shape(x.tensor))
     for axis, (first, last) in enumerate(zip(before, after, strict=True)):
         size = x.shape[axis]
         if not first and not last:
             continue
         site.node.require(axis >= offset, "it pads the batch axis", "any other axis")
-        site.node.require(max(first, last) < size + (mode != "reflect"), f"it pads {size} by {max(first, last)}", "less")
+        site.node.require(
+            max(first, last) < size + (mode != "reflect"), f"it pads {size} by {max(first, last)}", "less"
+        )
         indices = np.pad(np.arange(size), (first, last), mode=mode)  # type: ignore[call-overload]
         tensor = gathering.gather(site, tensor, axis - offset, [int(index) for index in indices], x.quant)
     return site.unchanged(replace(x, tensor=tensor, shape=site.output.shape))

@@ -71,7 +71,9 @@ def _resize(site: Site) -> str:
     scales = _scales(site, x)
     rank = spatial.spatial_rank(site, x)
     output = site.output.shape
-    node.require(len(output) == len(x.shape) and output[:2] == x.shape[:2], f"it makes {output} of {x.shape}", "(1, C, ...)")
+    node.require(
+        len(output) == len(x.shape) and output[:2] == x.shape[:2], f"it makes {output} of {x.shape}", "(1, C, ...)"
+    )
     tensor = spatial.channels_last(site, x)
     for axis in range(rank):
         size, resized = x.shape[axis + 2], output[axis + 2]
