@@ -152,13 +152,13 @@ class _Search:
 
     def _with_affine(self, norm: _Norm) -> _Norm:
         """Take in the Mul and the Add that follow, where their constants have the normalised axes."""
-        for kind, part in (("Mul", "gamma"), ("Add", "beta")):
+        for kind in ("Mul", "Add"):
             node, name = self._only_reader(norm.last.outputs[0])
             if node is None or node.op_type != kind or len(node.inputs) != 2:
                 continue
             other = node.inputs[1] if node.inputs[0] == name else node.inputs[0]
             if self._fits(other, norm):
-                norm = replace(norm, last=node, **{part: other})
+                norm = replace(norm, last=node, gamma=other) if kind == "Mul" else replace(norm, last=node, beta=other)
         return norm
 
     def _fits(self, name: str, norm: _Norm) -> bool:

@@ -35,16 +35,19 @@ def terms(site: Site, layer: OnnxNode, name: str) -> Affine | None:
     if not isinstance(constant, Constant) or constant.values.ndim > len(shape) or axis >= len(shape):
         return None
     alone = constant.values.size == 1 or channelwise.channel_axis(constant.values.shape, shape) == axis
-    if not alone or constant.values.size not in (1, shape[axis]):
+    numbers = constant.real().astype(np.float64).reshape(-1)
+    if not alone or numbers.size not in (1, shape[axis]) or not bool(np.all(np.isfinite(numbers))):
         return None
-    numbers = np.broadcast_to(constant.real().astype(np.float64).reshape(-1), (shape[axis],))
-    if not bool(np.all(np.isfinite(numbers))):
-        return None
+    numbers = np.broadcast_to(numbers, (shape[axis],))
     one, zero = np.ones(shape[axis]), np.zeros(shape[axis])
-    if node.op_type == "Add":
-        return Affine(one, numbers)
-    if node.op_type == "Sub":
-        return Affine(one, -numbers) if first else Affine(-one, numbers)
-    if node.op_type == "Mul":
-        return Affine(numbers, zero)
-    return Affine(1 / numbers, zero) if first and bool(np.all(numbers != 0)) else None
+    with np.errstate(divide="ignore"):
+        found = {
+            ("Add", True): Affine(one, numbers),
+            ("Add", False): Affine(one, numbers),
+            ("Sub", True): Affine(one, -numbers),
+            ("Sub", False): Affine(-one, numbers),
+            ("Mul", True): Affine(numbers, zero),
+            ("Mul", False): Affine(numbers, zero),
+            ("Div", True): Affine(1 / numbers, zero),
+        }.get((node.op_type, first))
+    return found if found is not None and bool(np.all(np.isfinite(found.factor))) else None

@@ -194,7 +194,7 @@ class _Walk:
         return CONVERTERS[kind](site)
 
     def _unquantized(self, node: OnnxNode, operands: tuple[Operand | None, ...], index: int) -> None:
-        """Convert what no QuantizeLinear follows: movement, maxima, and at the model's output what has an obvious range."""
+        """Convert what no QuantizeLinear follows: movement, maxima, and at the output what has an obvious range."""
         name, first = node.outputs[index], operands[0] if operands else None
         quant: QuantParams | None = None
         if isinstance(first, Activation) and node.op_type in _CHOOSING_GREATEST:

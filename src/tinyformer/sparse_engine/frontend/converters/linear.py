@@ -25,7 +25,7 @@ def _gemm(site: Site) -> str:
     if not isinstance(second, Activation):
         node.require(alpha != 0, "alpha is 0", "any other number")
         bias = site.constant(2) if beta else None
-        return _linear(site, tensor, second, bias, 0 if transposed else 1, alpha, beta)
+        return _linear(site, tensor, site.constant(1), bias, 0 if transposed else 1, alpha, beta)
     node.require(alpha == 1, f"alpha is {alpha:g}", "1 for two activations", "multiply by a Mul")
     node.require(site.operand(2) is None, "it adds to a product of two activations", "A x B", "add it by an Add")
     node.require(len(second.shape) == 2, f"its second input has shape {second.shape}", "two axes", "use MatMul")
