@@ -31,9 +31,9 @@ needs_gcc = pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason
 needs_qemu = pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="qemu-system-arm is not installed")
 
 
-def run_everywhere(graph, outputs, directory):
-    """Return case -> (expected, on the host, on the emulated M7): the tensor of each case, for three inputs."""
-    compiled = compile_graph(graph, BIG, directory, objective="size", name="zoo")
+def run_everywhere(graph, outputs, directory, board=BIG):
+    """Return case -> (expected, on the host, on the emulated core): the tensor of each case, for three inputs."""
+    compiled = compile_graph(graph, board, directory, objective="size", name="zoo")
     samples = random_inputs(graph, 3)
     layers = [layer.output for layer in compiled.manifest.layers]
     model = host.load(compiled.directory)
@@ -67,15 +67,35 @@ def test_operator(operators, case):
     assert len(np.unique(expected[2])) > 1  # the case tells something
 
 
+CORES = {
+    "cortex-m7": "stm32f746g-disco",
+    "cortex-m4": "nucleo-l4r5zi",
+    "cortex-m33": "rpi-pico2",
+    "cortex-m3": "nucleo-f103rb",
+    "cortex-m0plus": "rpi-pico",
+}
+IN_EVERY_TEST = ("cortex-m7", "cortex-m0plus")  # with and without the DSP extension
+
+
+def test_cores_are_all_there_are():
+    assert set(CORES) == set(boards.ISA_OPTIONS)
+
+
 @pytest.mark.emulator
 @pytest.mark.slow
-def test_operators_of_the_front_end(tmp_path):
-    """What the front end makes of every ONNX operator runs as the reference says."""
+@pytest.mark.parametrize(
+    "core", [pytest.param(core, marks=[] if core in IN_EVERY_TEST else pytest.mark.full) for core in CORES]
+)
+def test_operators_of_the_front_end(core, tmp_path):
+    """What the front end makes of every ONNX operator runs as the reference says, on every core."""
     graphs = {}
     for case in CASES:
         onnx.save(case.model(), tmp_path / "model.onnx")
         graphs[case.name] = read(tmp_path / "model.onnx")[0]
-    for case, (expected, on_host, emulated) in run_everywhere(*side_by_side(graphs), tmp_path / "bundle").items():
+    board = boards.load(CORES[core])
+    assert board.isa.core == core
+    found = run_everywhere(*side_by_side(graphs), tmp_path / "bundle", board)
+    for case, (expected, on_host, emulated) in found.items():
         np.testing.assert_array_equal(on_host, expected, case)
         np.testing.assert_array_equal(emulated, expected, case)
 
