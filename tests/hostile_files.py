@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 from onnx import AttributeProto, TensorProto
 
@@ -132,26 +133,25 @@ def change_data(rng: random.Random, graph: onnx.GraphProto) -> None:
     tensor.raw_data = bytes(data[: rng.choice([len(data), len(data), len(data) // 2])])
 
 
+def _change_value(rng: random.Random, tensor: onnx.TensorProto, kind: type, choices: Sequence[float]) -> None:
+    if len(tensor.raw_data) % np.dtype(kind).itemsize == 0:  # another mutation may have cut it
+        values = np.frombuffer(tensor.raw_data, kind).copy()
+        values[rng.randrange(values.size)] = rng.choice(choices)
+        tensor.raw_data = values.tobytes()
+
+
 def change_scale(rng: random.Random, graph: onnx.GraphProto) -> None:
     """NaN, infinite, zero, negative and extreme scales and other real constants."""
     floats = [tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT and tensor.raw_data]
     if floats:
-        tensor = rng.choice(floats)
-        values = onnx.numpy_helper.to_array(tensor).copy()
-        if values.size:
-            values.reshape(-1)[rng.randrange(values.size)] = rng.choice(REALS)
-            tensor.raw_data = values.tobytes()
+        _change_value(rng, rng.choice(floats), np.float32, REALS)
 
 
 def change_integers(rng: random.Random, graph: onnx.GraphProto) -> None:
     """Axes, shapes, pads, splits and indices."""
     settings = [tensor for tensor in graph.initializer if tensor.data_type == TensorProto.INT64 and tensor.raw_data]
     if settings:
-        tensor = rng.choice(settings)
-        values = onnx.numpy_helper.to_array(tensor).copy()
-        if values.size:
-            values.reshape(-1)[rng.randrange(values.size)] = rng.choice(NUMBERS)
-            tensor.raw_data = values.tobytes()
+        _change_value(rng, rng.choice(settings), np.int64, NUMBERS)
 
 
 def change_border(rng: random.Random, graph: onnx.GraphProto) -> None:
@@ -241,8 +241,6 @@ def _say(**what: object) -> None:
 
 def _work(path: Path) -> str:
     """Return what became of a file: ``refused``, or ``right`` or what is wrong with it."""
-    import numpy as np
-
     from tinyformer import boards
     from tinyformer.errors import TinyFormerError
     from tinyformer.sparse_engine import compiler, reference
@@ -272,8 +270,6 @@ def _most_steps(graph: object) -> int:
 
 def _onnxruntime(path: Path, graph: object, samples: object) -> object:
     """Return what onnxruntime makes of the samples, or why there is nothing to compare with."""
-    import numpy as np
-
     from qdq_models import run_onnx
 
     source, output = graph.tensors[graph.input], graph.tensors[graph.output]

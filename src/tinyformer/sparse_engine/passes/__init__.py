@@ -24,6 +24,7 @@ from tinyformer.sparse_engine.passes.prove_accumulators import prove_accumulator
 from tinyformer.sparse_engine.passes.remove_identities import remove_identities
 from tinyformer.sparse_engine.passes.rescale_zero_filters import rescale_zero_filters
 from tinyformer.sparse_engine.passes.sink_transposes import sink_transposes
+from tinyformer.sparse_engine.passes.split_transposes import split_transposes
 from tinyformer.sparse_engine.passes.transpose_matmul import transpose_matmul
 
 __all__ = ["PIPELINE", "Pass", "PassError", "run"]
@@ -61,6 +62,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass(fuse_clamps, "a Relu with its own scale costs no pass over memory; needs transposes gone from between"),
     Pass(fold_padding, "convolutions pad for themselves; needs transposes gone from between"),
     Pass(pointwise_to_linear, "a 1x1 convolution needs no windows; after fold_padding, which may give it padding"),
+    Pass(split_transposes, "the engine's copy walks four axes; after the last pass that composes chains"),
     Pass(place_movement, "one order whatever the exporter's; after the last pass that adds movement"),
     Pass(rescale_zero_filters, "emptied filters must not cost the others precision; before scales become multipliers"),
     Pass(fold_zero_points, "kernels multiply stored integers; padding and weights are final"),

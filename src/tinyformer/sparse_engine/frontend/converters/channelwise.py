@@ -33,6 +33,8 @@ def affine(site: Site, x: Activation, axis: int, terms: Affine, quant: QuantPara
     """
     shape = site.builder.shape(x.tensor)
     node, channels = site.node, shape[axis]
+    fits = all(term.size in (1, channels) for term in (terms.factor, terms.offset))
+    node.require(fits, f"it has {terms.factor.size} values for {channels} channels", "one for each channel")
     factor, offset = (np.broadcast_to(term, (channels,)) for term in (terms.factor, terms.offset))
     finite = bool(np.all(np.isfinite(factor)) and np.all(np.isfinite(offset)))
     node.require(finite, "a factor or offset is not finite", "finite numbers", "train again")
