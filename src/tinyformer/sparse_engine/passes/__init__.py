@@ -25,6 +25,7 @@ from tinyformer.sparse_engine.passes.remove_identities import remove_identities
 from tinyformer.sparse_engine.passes.rescale_zero_filters import rescale_zero_filters
 from tinyformer.sparse_engine.passes.sink_transposes import sink_transposes
 from tinyformer.sparse_engine.passes.split_transposes import split_transposes
+from tinyformer.sparse_engine.passes.tabulate_pointwise import tabulate_pointwise
 from tinyformer.sparse_engine.passes.transpose_matmul import transpose_matmul
 
 __all__ = ["PIPELINE", "Pass", "PassError", "run"]
@@ -67,6 +68,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass(rescale_zero_filters, "emptied filters must not cost the others precision; before scales become multipliers"),
     Pass(fold_zero_points, "kernels multiply stored integers; padding and weights are final"),
     Pass(lower_requantization, "scales become integers"),
+    Pass(tabulate_pointwise, "a Silu in parts is one table and one buffer less; needs the integers of its parts"),
     Pass(prove_accumulators, "int32 must hold every sum; needs folded biases and shifts"),
 )
 """The pipeline, in order."""
