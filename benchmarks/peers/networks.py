@@ -110,9 +110,7 @@ class MobileViTBlock(nn.Module):
 
     def __init__(self, channels: int, width: int, depth: int) -> None:
         super().__init__()
-        self.before = nn.Sequential(
-            conv(channels, channels, 3), nn.SiLU(), nn.Conv2d(channels, width, 1, bias=False)
-        )
+        self.before = nn.Sequential(conv(channels, channels, 3), nn.SiLU(), nn.Conv2d(channels, width, 1, bias=False))
         self.encoders = nn.Sequential(*(Encoder(width, 4, 2 * width, nn.SiLU) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
         self.after = nn.Sequential(conv(width, channels, 1), nn.SiLU())

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tinyformer.pipeline import run, search
+    from tinyformer.quantization import quantize
     from tinyformer.sparse_engine.compiler import analyze, compile  # noqa: A004 - the verb of the trade
     from tinyformer.sparse_engine.host import load
 
-__all__ = ["analyze", "compile", "load", "run", "search"]
+__all__ = ["analyze", "compile", "load", "quantize", "run", "search"]
 
 _HOMES = {
     "analyze": "tinyformer.sparse_engine.compiler",
     "compile": "tinyformer.sparse_engine.compiler",
     "load": "tinyformer.sparse_engine.host",
+    "quantize": "tinyformer.quantization",
     "run": "tinyformer.pipeline",
     "search": "tinyformer.pipeline",
 }

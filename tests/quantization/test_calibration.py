@@ -72,3 +72,20 @@ def test_values_that_are_not_finite_are_refused(model: onnx.ModelProto):
 def test_wrong_settings_are_refused(change: dict[str, object]):
     with pytest.raises(ConfigError, match="allowed"):
         CalibrationSettings(**change)
+
+
+def test_mse_keeps_the_range_of_least_error(model: onnx.ModelProto):
+    """The outlier costs more, clipped, than the finer steps gain, or it does not: what was chosen is no worse."""
+    x = np.random.default_rng(3).normal(0, 1, (500, 4)).astype(np.float32)
+    x[7, 2] = 12
+
+    def error(low: float, high: float) -> float:
+        step = (high - low) / 255
+        quantised = np.clip(np.rint((x - low) / step), 0, 255) * step + low
+        return float(np.square(x - quantised).mean())
+
+    chosen = calibrate(model, x, CalibrationSettings(method="mse", samples=len(x)))["x"]
+    whole = calibrate(model, x, CalibrationSettings(method="min_max", samples=len(x)))["x"]
+    assert whole[0] <= chosen[0] < 0 < chosen[1] < whole[1]
+    assert error(*chosen) < error(*whole)
+    assert error(*chosen) <= 1.02 * min(error(whole[0] * part, whole[1] * part) for part in np.arange(0.2, 1, 0.01))

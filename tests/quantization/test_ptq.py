@@ -207,7 +207,7 @@ def test_a_broken_contract_is_named(quantized: onnx.ModelProto, prefix: str, edi
 def test_what_cannot_be_quantised_is_refused():
     model = parser.parse_model("""
         <ir_version: 8, opset_import: ["" : 17]>
-        g (float[1, 4] x) => (float[1, 4] y) { y = Relu(x) }
+        g (float[1, 4] x) => (float[1, 4] y) { y = Hardmax(x) }
     """)
     with pytest.raises(UnsupportedModelError, match="'x' is not quantised"):
         quantize_model(model, np.ones((2, 4), np.float32))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tinyformer.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    from tinyformer.quantization.block_pruning import prune
     from tinyformer.quantization.calibration import CalibrationSettings, Ranges, calibrate
     from tinyformer.quantization.canonical import canonicalize
     from tinyformer.quantization.contract import check
@@ -36,6 +37,7 @@ _HOME = {
     "quantize_model": "ptq",
     "accuracy": "runtime",
     "predict": "runtime",
+    "prune": "block_pruning",
 }
 
 _EXTRA = {"torch": "search", "onnxscript": "search", "onnxruntime": "onnx"}
@@ -53,6 +55,7 @@ __all__ = [
     "export_float",
     "predict",
     "prepare",
+    "prune",
     "quantize",
     "quantize_model",
     "to_onnx",

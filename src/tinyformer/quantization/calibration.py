@@ -16,7 +16,9 @@ from tinyformer.quantization.runtime import FloatArray, session
 Ranges = Mapping[str, tuple[float, float]]
 Histogram = npt.NDArray[np.int64]
 
+METHODS = ("min_max", "percentile", "mse")
 _BINS = 4096
+_SHRINKINGS = np.arange(100, 19, -1) / 100  # parts of the whole range that ``mse`` tries
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +26,21 @@ class CalibrationSettings:
     """How ranges are found.
 
     Attributes:
-        method: ``min_max`` covers every value seen; ``percentile`` leaves out the rarest at both ends.
+        method: ``min_max`` covers every value seen; ``percentile`` leaves out the rarest at both ends; ``mse`` takes the
+            part of that range whose quantisation has the least mean squared error.
         percentile: the share of values that ``percentile`` covers, 50 to 100.
         samples: how many inputs are drawn from those given.
         seed: of that draw.
     """
 
-    method: Literal["min_max", "percentile"] = "percentile"
+    method: Literal["min_max", "percentile", "mse"] = "percentile"
     percentile: float = 99.99
     samples: int = 256
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.method not in ("min_max", "percentile"):
-            raise ConfigError(f"calibration method '{self.method}'; allowed: min_max, percentile")
+        if self.method not in METHODS:
+            raise ConfigError(f"calibration method '{self.method}'; allowed: {', '.join(METHODS)}")
         if not 50 <= self.percentile <= 100:
             raise ConfigError(f"calibration percentile {self.percentile}; allowed: 50 to 100")
         if self.samples < 1:
@@ -73,7 +76,7 @@ def calibrate(model: onnx.ModelProto, inputs: FloatArray, settings: CalibrationS
         extremes[name] = (min(low, float(values.min())), max(high, float(values.max())))
 
     _visit(model, observed, samples, widen)
-    if settings.method == "min_max" or settings.percentile == 100:
+    if settings.method == "min_max" or (settings.method == "percentile" and settings.percentile == 100):
         return extremes
     histograms: dict[str, Histogram] = {name: np.zeros(_BINS, np.int64) for name in extremes}
 
@@ -86,9 +89,13 @@ def calibrate(model: onnx.ModelProto, inputs: FloatArray, settings: CalibrationS
     _visit(model, observed, samples, count)
     whole = {output.name for output in model.graph.output}
     tail = (100 - settings.percentile) / 200
-    return {
-        name: extremes[name] if name in whole else _cut(histograms[name], *extremes[name], tail) for name in extremes
-    }
+
+    def narrowed(name: str) -> tuple[float, float]:
+        if settings.method == "mse":
+            return _least_error(histograms[name], *extremes[name])
+        return _cut(histograms[name], *extremes[name], tail)
+
+    return {name: extremes[name] if name in whole else narrowed(name) for name in extremes}
 
 
 def _observed(model: onnx.ModelProto) -> tuple[str, ...]:
@@ -127,3 +134,22 @@ def _cut(histogram: Histogram, low: float, high: float, tail: float) -> tuple[fl
     first = int(np.searchsorted(share, tail, side="right"))
     last = int(np.searchsorted(share, 1 - tail, side="left"))
     return low + first * width, low + (last + 1) * width
+
+
+def _least_error(histogram: Histogram, low: float, high: float) -> tuple[float, float]:
+    """Return the part of a range, both ends drawn in by one factor, with the least mean squared error in int8.
+
+    A value inside errs by a twelfth of the squared step on average, one outside by its distance from the end.
+    """
+    if not histogram.any():
+        return low, high
+    centres = low + (np.arange(_BINS) + 0.5) * ((high - low) / _BINS)
+
+    def error(part: float) -> float:
+        first, last = min(low, 0.0) * part, max(high, 0.0) * part
+        outside = np.maximum(np.maximum(first - centres, centres - last), 0.0)
+        inside = histogram[outside == 0].sum() * ((last - first) / 255) ** 2 / 12
+        return float(inside + (histogram * outside**2).sum())
+
+    best = min(_SHRINKINGS, key=error)
+    return min(low, 0.0) * float(best), max(high, 0.0) * float(best)

@@ -45,6 +45,35 @@ def fix_batch(graph: ir.Graph) -> None:
                     output.shape = None
 
 
+def fold_batch_norm(graph: ir.Graph) -> None:
+    """Fold a BatchNormalization into the convolution or linear layer before it, where nobody else reads that one."""
+    for norm in tuple(graph):
+        layer = norm.inputs[0].producer() if norm.op_type == "BatchNormalization" and norm.inputs[0] else None
+        if layer is None or layer.op_type not in ("Conv", "Gemm") or len(layer.outputs[0].consumers()) != 1:
+            continue
+        constants = [_numbers(value) for value in norm.inputs[1:5]]
+        weight = _numbers(layer.inputs[1])
+        bias = _numbers(layer.inputs[2]) if len(layer.inputs) > 2 and layer.inputs[2] is not None else np.zeros(())
+        scaled = any(layer.attributes.get_float(name, 1.0) != 1.0 for name in ("alpha", "beta"))
+        if weight is None or bias is None or scaled or any(value is None for value in constants):
+            continue
+        gamma, beta, mean, variance = (value for value in constants if value is not None)
+        factor = gamma / np.sqrt(variance + norm.attributes.get_float("epsilon", 1e-5))
+        channel_axis = 1 if layer.op_type == "Gemm" and not layer.attributes.get_int("transB", 0) else 0
+        along = [1] * weight.ndim
+        along[channel_axis] = -1
+        name = layer.name or str(layer.outputs[0].name)
+        folded = (weight * factor.reshape(along), beta + (bias - mean) * factor)
+        values = [
+            _initializer(graph, array.astype(np.float32), f"{name}.{role}")
+            for array, role in zip(folded, ("folded_weight", "folded_bias"), strict=True)
+        ]
+        merged = ir.node(layer.op_type, [layer.inputs[0], *values], attributes=layer.attributes, name=name)
+        graph.insert_before(layer, merged)
+        _replace(norm, merged.outputs[0])
+        graph.remove([norm, layer], safe=True)
+
+
 def linear_as_gemm(graph: ir.Graph) -> None:
     """Write Add(MatMul(x, weight), bias) as Reshape, Gemm, Reshape.
 
@@ -130,6 +159,7 @@ def name_nodes(graph: ir.Graph) -> None:
 REWRITES: tuple[Callable[[ir.Graph], None], ...] = (
     fix_batch,  # first: the others ask for shapes
     lift_constants,
+    fold_batch_norm,
     linear_as_gemm,
     explicit_pooling_pads,
     name_nodes,  # after the rewrites that add nodes
@@ -144,6 +174,11 @@ def _producer(node: ir.Node, op_type: str) -> ir.Node | None:
         if producer is not None and producer.op_type == op_type and len(producer.outputs[0].consumers()) == 1:
             return producer
     return None
+
+
+def _numbers(value: ir.Value | None) -> npt.NDArray[np.float64] | None:
+    constant = None if value is None else value.const_value
+    return None if constant is None else constant.numpy().astype(np.float64)
 
 
 def _is_constant(value: ir.Value | None, rank: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ QDQ = ("QuantizeLinear", "DequantizeLinear")
 _WEIGHTED = {"Conv": 0, "Gemm": 1, "MatMul": 1, "LayerNormalization": 0}
 _MOVES_DATA = ("Reshape", "Transpose", "MaxPool", "Slice", "Squeeze", "Unsqueeze", "Flatten")
 _FUSED = ("Relu", "Clip")
+_WITH_SETTINGS = ("Clip", "Pad", "PRelu", "Resize")  # inputs behind the first are real numbers and integers
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,12 @@ class _Constant:
     zero_point: npt.NDArray[np.integer]
 
 
-def check(model: onnx.ModelProto) -> None:
+def check(model: onnx.ModelProto, real: Collection[str] = ()) -> None:
     """Check that a QDQ model is int8 throughout.
+
+    Args:
+        model: the model.
+        real: names of nodes that may stand between others without quantisation.
 
     Every operator reads DequantizeLinear and writes QuantizeLinear; weights are int8 with zero point 0 and, where they
     have several output channels, a scale for each; biases are int32 at scale input x weight; operators that only move
@@ -40,14 +45,14 @@ def check(model: onnx.ModelProto) -> None:
     Raises:
         UnsupportedModelError: names the first node that breaks the contract.
     """
-    for problem in _problems(model):
+    for problem in _problems(model, real):
         raise UnsupportedModelError(f"quantised model: {problem}")
 
 
-def _problems(model: onnx.ModelProto) -> Iterator[str]:
+def _problems(model: onnx.ModelProto, real: Collection[str]) -> Iterator[str]:
     graph = _QdqGraph(model)
     for node in model.graph.node:
-        if node.op_type in QDQ:
+        if node.op_type in QDQ or node.name in real:
             continue
         where = f"node '{node.name}' ({node.op_type})"
         yield from graph.float_edges(node, where)
@@ -74,7 +79,7 @@ class _QdqGraph:
                     self.consumers[name].append(node)
 
     def float_edges(self, node: onnx.NodeProto, where: str) -> Iterator[str]:
-        for name in node.input:
+        for name in node.input[: 1 if node.op_type in _WITH_SETTINGS else None]:
             producer = self.producers.get(name)
             if producer is None:
                 if name and not np.issubdtype(self.constants.get(name, np.zeros(0)).dtype, np.integer):

@@ -17,23 +17,35 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
 from tinyformer.errors import UnsupportedModelError
+from tinyformer.quantization.block_pruning import prune
 from tinyformer.quantization.calibration import CalibrationSettings, Ranges, calibrate
 from tinyformer.quantization.canonical import canonicalize
 from tinyformer.quantization.contract import QDQ, SOFTMAX_SCALE, SOFTMAX_ZERO_POINT, check
 from tinyformer.quantization.input_quantization import InputQuantization
+from tinyformer.quantization.regions import BINARY, UNARY, Region, find
 from tinyformer.quantization.runtime import FloatArray
 
 _BIAS_LIMIT = 2.0**28  # leaves the accumulator room for the products
 _LEAST_RANGE = 1e-8  # below it a value is as good as always zero
+_UNREGISTERED = ("GlobalMaxPool", "ReduceMean")  # what onnxruntime would leave in real numbers
 _WEIGHT_AXIS: Mapping[str, int] = {"Conv": 0, "Gemm": 1, "MatMul": 1, "LayerNormalization": 0}
 
 
 @dataclass(frozen=True, slots=True)
 class QuantizationSettings:
-    """Post-training quantisation: calibration, and the input's quantisation (None: calibrated as well)."""
+    """Post-training quantisation.
+
+    Attributes:
+        calibration: how ranges are found.
+        input: the input's quantisation; None: calibrated as well.
+        sparsity: share of each layer's weights that is pruned first, in blocks, by magnitude.
+        block: weights in such a block, 2 or 4.
+    """
 
     calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
     input: InputQuantization | None = None
+    sparsity: float = 0.0
+    block: int = 4
 
 
 def quantize(
@@ -78,6 +90,8 @@ def quantize_model(
             "the model is quantised already; compile it, or quantise the float model it is from"
         )
     canonical = canonicalize(model)
+    if settings.sparsity:
+        canonical = prune(canonical, settings.sparsity, settings.block)
     ranges = calibrate(canonical, calibration, settings.calibration)
     return apply_ranges(canonical, ranges, settings.input)
 
@@ -105,6 +119,8 @@ def apply_ranges(
     data = {name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in ranges.items()}
     source = onnx.ModelProto()
     source.CopyFrom(model)
+    regions = find(model)
+    real = sorted({name for region in regions for name in region.nodes})
     quantizer = QDQQuantizer(
         source,
         per_channel=True,
@@ -113,8 +129,8 @@ def apply_ranges(
         activation_qType=QuantType.QInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, data),
         nodes_to_quantize=[],
-        nodes_to_exclude=[],
-        op_types_to_quantize=sorted({*QLinearOpsRegistry, *QDQRegistry}),
+        nodes_to_exclude=real,
+        op_types_to_quantize=sorted({*QLinearOpsRegistry, *QDQRegistry, *UNARY, *BINARY, *_UNREGISTERED}),
         extra_options={
             "WeightSymmetric": True,
             "ActivationSymmetric": False,
@@ -123,10 +139,17 @@ def apply_ranges(
             "QDQDisableWeightAdjustForInt32Bias": True,
         },
     )
+    for name in _ends(regions):
+        quantizer.quantize_activation_tensor(name)
     quantizer.quantize_model()
     quantized = _in_order(quantizer.model.model, [node.name for node in model.graph.node])
-    check(quantized)
+    check(quantized, frozenset(real))
     return quantized
+
+
+def _ends(regions: Sequence[Region]) -> list[str]:
+    """Return the tensors at the ends of what stays real, each once."""
+    return list(dict.fromkeys(name for region in regions for name in (region.source, *region.outputs)))
 
 
 def _in_order(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:

@@ -37,12 +37,15 @@ def predict(model: onnx.ModelProto | Path, inputs: FloatArray, threads: int = 1)
     declared = runner.get_inputs()[0]
     if inputs.ndim != len(declared.shape) or list(inputs.shape[1:]) != list(declared.shape[1:]) or not len(inputs):
         raise DataError(f"inputs have shape {inputs.shape}; the model's input '{declared.name}' takes {declared.shape}")
-    batch = 1 if declared.shape[0] == 1 else len(inputs)
-    outputs = [
-        runner.run(None, {declared.name: inputs[i : i + batch].astype(np.float32, copy=False)})[0]
-        for i in range(0, len(inputs), batch)
-    ]
-    return np.concatenate(outputs)
+    values = inputs.astype(np.float32, copy=False)
+    if declared.shape[0] != 1:
+        try:
+            whole: FloatArray = runner.run(None, {declared.name: values})[0]
+        except Exception:  # noqa: BLE001, S110 - a dynamic batch that the model's own Reshape contradicts
+            pass
+        else:
+            return whole
+    return np.concatenate([runner.run(None, {declared.name: values[i : i + 1]})[0] for i in range(len(values))])
 
 
 def accuracy(

@@ -391,7 +391,10 @@ OPERATORS = [
     ),
     (OperatorCase("two_tensors", "Div", (A((1, 5, 12)), A((1, 5, 12), 0.1, -128))), "it has two tensors"),
     (OperatorCase("slopes", "PRelu", (A((1, 5, 12)), R(np.arange(60.0).reshape(5, 12)))), "varies along several axes"),
-    (OperatorCase("same", "Conv", (A(X), W((5, 4, 2, 2))), {"auto_pad": "SAME_UPPER", "strides": [6, 6]}), "skips pixels"),
+    (
+        OperatorCase("same", "Conv", (A(X), W((5, 4, 2, 2))), {"auto_pad": "SAME_UPPER", "strides": [6, 6]}),
+        "skips pixels",
+    ),
     (OperatorCase("linear", "Resize", (A(X), None, R([1.0, 1, 2, 2])), {"mode": "linear"}), "its mode is 'linear'"),
     (
         OperatorCase(

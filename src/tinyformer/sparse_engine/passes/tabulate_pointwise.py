@@ -69,7 +69,9 @@ def _values(graph: Graph, node: Node, left: _Table, right: _Table) -> npt.NDArra
     quants = (*(graph.tensors[name].quant for name in node.inputs), graph.tensors[node.output].quant)
     tensors = {name: Tensor(name, shape, quant=quant) for name, quant in zip(names, quants, strict=True)}
     tensors["right"] = replace(tensors["right"], constant=True)
-    alone = Graph("alone", tensors, (Node("alone", op, names[:2], "result"),), "left", "result", {"right": right.values})
+    alone = Graph(
+        "alone", tensors, (Node("alone", op, names[:2], "result"),), "left", "result", {"right": right.values}
+    )
     result = reference.run(alone, left.values[np.newaxis])[0]
     return result.astype(np.int8)
 
