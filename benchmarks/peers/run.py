@@ -2,8 +2,8 @@
 
     python benchmarks/peers/run.py [--peer NAME ...] [--keep DIR]
 
-Random weights (seeded): sizes do not depend on them. Each is exported by PyTorch, quantised by onnxruntime, compiled for
-``roomy.toml``, a Cortex-M7 with memory to spare, validated against the reference, the host C, the emulated core and
+Random weights (seeded): sizes do not depend on them. Each is exported by PyTorch, quantised by onnxruntime, compiled
+for ``roomy.toml``, a Cortex-M7 with memory to spare, validated against the reference, the host C, the emulated core and
 onnxruntime, and analysed for the board of the paper. The figures go to ``benchmarks/peers.json``.
 """
 

@@ -1,8 +1,8 @@
 """One-shot pruning of a float ONNX model: in each layer the blocks of least magnitude become zero.
 
-Blocks are those of the engine's sparse code: consecutive weights along the input channels, per output channel and kernel
-position. Depthwise and grouped convolutions hold few weights and stay dense, as do layers with fewer input channels than
-a block has weights.
+Blocks are those of the engine's sparse code: consecutive weights along the input channels, per output channel and
+kernel position. Depthwise and grouped convolutions hold few weights and stay dense, as do layers with fewer input
+channels than a block has weights.
 """
 
 from __future__ import annotations

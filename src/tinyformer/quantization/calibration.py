@@ -26,8 +26,8 @@ class CalibrationSettings:
     """How ranges are found.
 
     Attributes:
-        method: ``min_max`` covers every value seen; ``percentile`` leaves out the rarest at both ends; ``mse`` takes the
-            part of that range whose quantisation has the least mean squared error.
+        method: ``min_max`` covers every value seen; ``percentile`` leaves out the rarest at both ends; ``mse`` takes
+            the part of that range whose quantisation has the least mean squared error.
         percentile: the share of values that ``percentile`` covers, 50 to 100.
         samples: how many inputs are drawn from those given.
         seed: of that draw.

@@ -41,7 +41,7 @@ def predict(model: onnx.ModelProto | Path, inputs: FloatArray, threads: int = 1)
     if declared.shape[0] != 1:
         try:
             whole: FloatArray = runner.run(None, {declared.name: values})[0]
-        except Exception:  # noqa: BLE001, S110 - a dynamic batch that the model's own Reshape contradicts
+        except Exception:  # noqa: S110 - a dynamic batch that the model's own Reshape contradicts
             pass
         else:
             return whole
