@@ -37,17 +37,20 @@ def compile_model(
 ) -> None:
     """Compile a model for a board."""
     from tinyformer.sparse_engine import compiler
+    from tinyformer.sparse_engine.toolchain import flashing
 
     compiled = compiler.compile(
         model, board, out, name=name, objective=optimize, toolchain=toolchain or compiler.AUTOMATIC, softmax=softmax
     )
     manifest = compiled.manifest
     built = manifest.image
+    flashing_line = None if built is None else flashing.line(manifest.board, str(out / "image" / manifest.name))
     if json:
         print_json(
             {
                 "directory": str(out),
                 "image": None if compiled.image is None else str(compiled.image),
+                "flashing": flashing_line,
                 "flash_bytes": compiled.flash_bytes,
                 "ram_bytes": compiled.ram_bytes,
                 "arena_bytes": manifest.arena.arena_bytes,
@@ -67,3 +70,5 @@ def compile_model(
         ("bundle", str(out)),
     ]
     console().print(table(f"{model.name} for {manifest.board.name}", ("", ""), rows))
+    if flashing_line is not None:
+        print(f"to flash it: {flashing_line}")

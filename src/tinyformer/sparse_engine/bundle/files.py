@@ -15,6 +15,7 @@ from tinyformer.sparse_engine.ir import Graph
 
 RUNTIME_DIRECTORY = "runtime"
 PORT_DIRECTORY = "port"
+EXAMPLE_DIRECTORY = "example"
 GRAPH_FILE = "graph.npz"
 _GRAPH_TEXT_FILE = "graph.txt"
 
@@ -46,7 +47,16 @@ def write(
     _write_texts(directory, generated)
     _write_texts(directory / RUNTIME_DIRECTORY, sources)
     _write_texts(directory / PORT_DIRECTORY, port)
-    _write_texts(directory, {"CMakeLists.txt": _cmake(name, provenance), _GRAPH_TEXT_FILE: graph.to_text()})
+    variables = {
+        "name": name,
+        "upper": name.upper(),
+        "provenance": provenance.lines(),
+        "input_bytes": graph.tensors[graph.input].nbytes,
+    }
+    example = {"main.c": _rendered("example.c.j2", variables)}
+    _write_texts(directory / EXAMPLE_DIRECTORY, example)
+    cmake = _rendered("CMakeLists.txt.j2", variables)
+    _write_texts(directory, {"CMakeLists.txt": cmake, _GRAPH_TEXT_FILE: graph.to_text()})
     graph_file.save(graph, directory / GRAPH_FILE)
     golden.write(graph, directory)
 
@@ -57,7 +67,7 @@ def _write_texts(directory: Path, texts: Mapping[str, str]) -> None:
         (directory / name).write_text(text, encoding="utf-8", newline="\n")
 
 
-def _cmake(name: str, provenance: Provenance) -> str:
-    template = (files("tinyformer.sparse_engine.bundle") / "CMakeLists.txt.j2").read_text(encoding="utf-8")
+def _rendered(template: str, variables: Mapping[str, object]) -> str:
+    text = (files("tinyformer.sparse_engine.bundle") / template).read_text(encoding="utf-8")
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701 - not HTML
-    return environment.from_string(template).render(name=name, provenance=provenance.lines())
+    return environment.from_string(text).render(**variables)
