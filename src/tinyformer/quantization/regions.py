@@ -65,10 +65,10 @@ class _Graph:
         self.producers = {name: node for node in self.nodes for name in node.output}
         self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
         self.outputs = {value.name for value in model.graph.output}
-        self.readers: Mapping[str, list[onnx.NodeProto]] = {}
+        self.readers: dict[str, list[onnx.NodeProto]] = {}
         for node in self.nodes:
             for name in node.input:
-                self.readers.setdefault(name, []).append(node)  # type: ignore[attr-defined]
+                self.readers.setdefault(name, []).append(node)
 
     def is_number(self, name: str) -> bool:
         tensor = self.constants.get(name)
@@ -93,7 +93,7 @@ class _Graph:
 def _pointwise_source(graph: _Graph, node: onnx.NodeProto, sources: Mapping[str, str]) -> str | None:
     """Return the one tensor on whose elements an operator's depend, None where it is not pointwise."""
     if node.op_type in UNARY:
-        first = node.input[0]
+        first = str(node.input[0])
         fused = node.op_type in _FUSED_INTO_LAYERS and first not in sources
         producer = graph.producers.get(first)
         if first in graph.constants or (fused and producer is not None and producer.op_type in _LAYERS):
@@ -103,7 +103,7 @@ def _pointwise_source(graph: _Graph, node: onnx.NodeProto, sources: Mapping[str,
         return sources.get(first, first)
     if node.op_type not in BINARY:
         return None
-    moving = [name for name in node.input if not graph.is_number(name)]
+    moving = [str(name) for name in node.input if not graph.is_number(name)]
     found = {sources.get(name, name) for name in moving}
     if len(found) != 1 or any(name in graph.constants for name in moving):
         return None

@@ -13,12 +13,15 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
 import hostile_files
 import qdq_nets
 from qdq_cases import CASES
+from tinyformer import boards
+from tinyformer.sparse_engine import compiler, host, toolchain
 
 TESTS = Path(hostile_files.__file__).parent
 LIMIT_S = 20.0
@@ -108,6 +111,25 @@ def run(worker: Worker, models: list[onnx.ModelProto], directory: Path, seed: in
             path.unlink()
     assert not wrong, "\n".join(wrong)
     return outcomes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_hostile_names_reach_the_c_as_harmless_comments(models, tmp_path, seed):
+    """Every tensor and node renamed, the C compiled with warnings as errors and run: equal to the reference."""
+    model = onnx.ModelProto()
+    model.CopyFrom([qdq_nets.convolutional_net(), qdq_nets.encoder_net(), models[0]][seed])
+    hostile_files.rename_all(random.Random(seed), model.graph)
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    bundle = compiler.compile(
+        tmp_path / "model.onnx", "stm32f746g-disco", tmp_path / "bundle", toolchain=None
+    ).directory
+    sources = [bundle / "model.c", bundle / "model_weights.c"]
+    found = toolchain.find("zig")
+    found.check(sources, [bundle, bundle / "runtime"], boards.load("stm32f746g-disco").isa)
+    inputs, outputs = (np.load(bundle / "golden" / f"{name}.npy") for name in ("inputs", "outputs"))
+    np.testing.assert_array_equal(host.load(bundle).run(inputs), outputs)
+    assert not list(Path.cwd().glob("hostile"))
 
 
 @pytest.mark.slow

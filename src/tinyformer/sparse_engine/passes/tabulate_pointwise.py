@@ -72,8 +72,8 @@ def _values(graph: Graph, node: Node, left: _Table, right: _Table) -> npt.NDArra
     alone = Graph(
         "alone", tensors, (Node("alone", op, names[:2], "result"),), "left", "result", {"right": right.values}
     )
-    result = reference.run(alone, left.values[np.newaxis])[0]
-    return result.astype(np.int8)
+    result: npt.NDArray[np.int8] = reference.run(alone, left.values[np.newaxis])[0].astype(np.int8)
+    return result
 
 
 def _joined(first: str, second: str) -> str:
