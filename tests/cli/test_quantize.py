@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from float_nets import hybrid_net
+from float_nets import hybrid_net, norm_net
 from tinyformer import quantization
 from tinyformer.sparse_engine import compiler, frontend
 
@@ -68,6 +68,21 @@ def test_pruned_in_blocks(files: Path, tmp_path: Path) -> None:
         assert empty.mean() >= 0.65
     analysis = compiler.analyze(tmp_path / "q.onnx", "stm32f746g-disco", objective="size")
     assert any(layer.encoding.startswith("block") for layer in analysis.figures.layers)
+
+
+@pytest.mark.slow
+def test_what_belongs_together_stays_whole(tmp_path: Path) -> None:
+    """A decomposed normalisation is one kernel and a Gelu in parts one table: nothing is rounded inside them."""
+    onnx.save(norm_net(), tmp_path / "float.onnx")
+    inputs = np.random.default_rng(2).normal(size=(40, 7, 12)).astype(np.float32)
+    np.save(tmp_path / "x.npy", inputs)
+    out = tmp_path / "q.onnx"
+    result = run("quantize", tmp_path / "float.onnx", "--calibration", tmp_path / "x.npy", "--out", out)
+    assert result.returncode == 0, result.stderr
+    kinds = [node.op.kind for node in compiler.read(out)[0].nodes]
+    assert kinds == ["add", "layer_norm", "linear", "lookup", "add", "layer_norm", "linear"]
+    real, integer = (quantization.predict(tmp_path / name, inputs) for name in ("float.onnx", "q.onnx"))
+    assert np.abs(real - integer).max() < 0.04 * np.abs(real).max()
 
 
 @pytest.mark.slow

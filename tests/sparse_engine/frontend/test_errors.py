@@ -395,6 +395,7 @@ OPERATORS = [
         OperatorCase("same", "Conv", (A(X), W((5, 4, 2, 2))), {"auto_pad": "SAME_UPPER", "strides": [6, 6]}),
         "skips pixels",
     ),
+    (OperatorCase("few", "PRelu", (A(X), R([[[0.1]], [[0.2]], [[0.3]]]))), "3 values for 4 channels"),
     (OperatorCase("linear", "Resize", (A(X), None, R([1.0, 1, 2, 2])), {"mode": "linear"}), "its mode is 'linear'"),
     (
         OperatorCase(

@@ -159,13 +159,19 @@ def test_batch_normalisation_behind_a_convolution(tmp_path):
     check(model.finish(model.quantize(real, 0.03, -128)), tmp_path, [ops.Conv2D])
 
 
-def test_a_norm_that_is_not_one_is_refused(tmp_path):
-    """The variance of another tensor: the parts are not put together, and the first of them is named."""
+@pytest.mark.parametrize("other", ["another tensor", "another mean", "another centre"])
+def test_a_norm_that_is_not_one_is_refused(other, tmp_path):
+    """The parts are not put together, and the first of them is named."""
     model = QdqModel((1, 5, 12))
-    mean = model.op("ReduceMean", [model.input, model.integers(-1)])
+    shifted = model.quantize(model.op("Tanh", [model.input]), 0.008, 0)
+    mean = model.op("ReduceMean", [shifted if other == "another mean" else model.input, model.integers(-1)])
     centred = model.op("Sub", [model.input, mean])
-    other = model.op("Mul", [model.input, model.input])
-    variance = model.op("Add", [model.op("ReduceMean", [other, model.integers(-1)]), number(model, 1e-5)])
+    squared = {
+        "another tensor": lambda: model.op("Mul", [model.input, model.input]),
+        "another mean": lambda: model.op("Mul", [centred, centred]),
+        "another centre": lambda: model.op("Pow", [model.op("Sub", [shifted, mean]), number(model, 2.0)]),
+    }[other]()
+    variance = model.op("Add", [model.op("ReduceMean", [squared, model.integers(-1)]), number(model, 1e-5)])
     real = model.op("Div", [centred, model.op("Sqrt", [variance])])
     onnx.save(model.finish(model.quantize(real, 0.03)), tmp_path / "model.onnx")
     with pytest.raises(UnsupportedModelError, match="no QuantizeLinear follows its output"):
