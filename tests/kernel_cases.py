@@ -12,7 +12,7 @@ import numpy as np
 from emulated_core import Argument, Call, EmulatedCore, Pointers
 from tinyformer.sparse_engine import coding, ops, reference
 from tinyformer.sparse_engine.ir import DType, Graph, Node, Operator, QuantParams, Tensor
-from tinyformer.sparse_engine.kernels.scratch import SCRATCH_BYTES
+from tinyformer.sparse_engine.kernels.scratch import PIXELS, SCRATCH_BYTES, WIDE_PIXELS
 
 GUARD = 64  # bytes after each output and scratch that a kernel must leave alone
 FILL = 0x5A
@@ -38,6 +38,10 @@ class Case:
     def expected(self) -> np.ndarray:
         """The reference's output."""
         return reference.run(self.graph, self.input[np.newaxis])[0]
+
+    def narrow(self) -> Case:
+        """The same layer with the least scratch: strips of few outputs."""
+        return replace(self, params={**self.params, "pixels": PIXELS})
 
     def with_encoding(self, symbol: str, encoding: str, block: int) -> Case:
         """The same layer by another kernel."""
@@ -157,6 +161,7 @@ def linear(
         "rows": rows,
         "input_features": features,
         "output_features": outputs,
+        "pixels": WIDE_PIXELS,
         "output_zero_point": _zero_point(output),
         **_clamp(op),
     }
@@ -262,6 +267,7 @@ def _conv2d_params(graph: Graph, kernel: tuple[int, int]) -> Mapping[str, int]:
         "dilation_y": op.dilation[0],
         "dilation_x": op.dilation[1],
         "groups": getattr(op, "groups", 1),
+        **({"pixels": WIDE_PIXELS} if isinstance(op, ops.Conv2D) else {}),
         "input_zero_point": _zero_point(x),
         "output_zero_point": _zero_point(y),
         **_clamp(op),

@@ -72,6 +72,7 @@ def test_conv2d_geometry(geometry, runtime, structs):
         case = kernel_cases.conv2d(rng, size, channels, 3, kernel, op=op, sparsity=sparsity, block=2)
         for variant in conv2d_variants(case):
             check(variant, runtime, structs)
+            check(variant.narrow(), runtime, structs)
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
@@ -100,6 +101,7 @@ def test_linear_sizes(channels, runtime, structs):
         case = kernel_cases.linear(rng, rows, channels, outputs, sparsity=sparsity, block=4)
         for variant in linear_variants(case):
             check(variant, runtime, structs)
+            check(variant.narrow(), runtime, structs)
 
 
 @pytest.mark.parametrize("depth", CHANNELS)

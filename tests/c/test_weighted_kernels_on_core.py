@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +29,13 @@ SOURCES = (
     "se_depthwise_conv2d.c",
     "se_depthwise_conv2d_block.c",
     "se_filters.c",
+    "se_filters_wide.c",
     "se_linear.c",
     "se_linear_block.c",
     "se_matmul.c",
     "se_patch.c",
     "se_strip.c",
+    "se_window.c",
 )
 
 
@@ -67,14 +70,17 @@ CASES: dict[str, Callable[[np.random.Generator], Case]] = {
     "depthwise dilated in blocks": lambda r: sparse(
         depthwise(r, 6, ops.DepthwiseConv2D((1, 2), SAME, (2, 2)), kernel=(2, 4), sparsity=0.3, block=3), 3
     ),
-    **{f"linear {n}": lambda r, n=n: kernel_cases.linear(r, 6, n, 5) for n in (1, 3, 4, 21)},
+    **{f"linear {n}": lambda r, n=n: kernel_cases.linear(r, 13, n, 5) for n in (1, 3, 4, 21)},
     **{
         f"linear {n} in blocks of {b}": lambda r, n=n, b=b: sparse(
-            kernel_cases.linear(r, 6, n, 5, sparsity=0.5, block=b), b
+            kernel_cases.linear(r, 13, n, 5, sparsity=0.5, block=b), b
         )
         for n in (3, 24)
         for b in (2, 4)
     },
+    "linear in narrow strips": lambda r: kernel_cases.linear(r, 13, 21, 5).narrow(),
+    "conv2d in narrow strips": lambda r: conv2d(r, 4).narrow(),
+    "conv2d in blocks in narrow strips": lambda r: sparse(conv2d(r, 5, sparsity=0.5, block=4), 4).narrow(),
     **{
         f"matmul {n}{' transposed' * t}": lambda r, n=n, t=t: kernel_cases.matmul(r, 2, 5, n, 6, transpose_b=bool(t))
         for n in (1, 4, 11)
@@ -83,19 +89,31 @@ CASES: dict[str, Callable[[np.random.Generator], Case]] = {
 }
 
 
-@pytest.fixture(scope="module", params=["dsp", "portable"])
-def core(request: pytest.FixtureRequest, cores: dict[str, EmulatedCore]) -> EmulatedCore:
-    return cores[request.param]
+BUILDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "dsp": ("zig", ()),
+    "portable": ("zig", ("SE_PORTABLE",)),
+    "gcc": ("gcc", ()),
+}
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.full] if name == "gcc" else []) for name in BUILDS]
+)
+def core(request: pytest.FixtureRequest, cores: Callable[[str], EmulatedCore]) -> EmulatedCore:
+    return cores(request.param)
 
 
 @pytest.fixture(scope="module")
-def cores(runtime_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, EmulatedCore]:
+def cores(runtime_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], EmulatedCore]:
     directory = tmp_path_factory.mktemp("core")
     sources = [runtime_directory / name for name in SOURCES]
-    return {
-        name: EmulatedCore(emulated_core.build(sources, directory / f"{name}.elf", defines))
-        for name, defines in (("dsp", []), ("portable", ["SE_PORTABLE"]))
-    }
+
+    @cache
+    def built(name: str) -> EmulatedCore:
+        compiler, defines = BUILDS[name]
+        return EmulatedCore(emulated_core.build(sources, directory / f"{name}.elf", defines, compiler=compiler))
+
+    return built
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -105,12 +123,61 @@ def test_core_equals_reference(name: str, core: EmulatedCore, structs: Structs):
     np.testing.assert_array_equal(output, case.expected())
 
 
+def in_all_encodings(case: Case) -> tuple[Case, ...]:
+    return case, sparse(case, 2), sparse(case, 4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("depth", [*range(1, 10), 36])
+def test_strips_of_every_length(depth: int, core: EmulatedCore, structs: Structs):
+    """Wide and narrow strips and single outputs, odd and even numbers of quads and blocks, every tail."""
+    rng = np.random.default_rng(depth)
+    for rows in (1, 4, 5, 7, 8, 9, 12, 13, 16, 17):
+        requantization = SHIFTED if rows % 2 else None
+        layer = kernel_cases.linear(rng, rows, depth, 3, sparsity=0.4, block=2, requantization=requantization)
+        for case in in_all_encodings(layer):
+            output, _ = kernel_cases.run_on_core(case, core, structs)
+            np.testing.assert_array_equal(output, case.expected(), f"{case.symbol}, {rows} rows")
+
+
+@pytest.mark.parametrize("block", [2, 4])
+def test_few_and_far_blocks(block: int, core: EmulatedCore, structs: Structs):
+    """Filters of 0 to 4 blocks, with distances of 254 to 256 and beyond, for which zero blocks are stored."""
+    rng = np.random.default_rng(9)
+    layer = kernel_cases.linear(rng, 9, 600 * block, 8, sparsity=1.0, block=block)
+    weight = layer.graph.data["weight"]
+    for number, blocks in enumerate([(), (0,), (599,), (254,), (255,), (256, 257), (0, 255, 511), (0, 1, 2, 599)]):
+        for at in blocks:
+            weight[number, at * block : (at + 1) * block] = rng.integers(1, 128, block)
+    case = sparse(layer, block)
+    output, _ = kernel_cases.run_on_core(case, core, structs)
+    np.testing.assert_array_equal(output, case.expected())
+
+
+@pytest.mark.parametrize("size", [(3, 9), (5, 3), (2, 8)])
+@pytest.mark.parametrize("kernel", [(1, 2), (2, 4), (3, 3)])
+def test_windows_slide_along_rows(size: tuple[int, int], kernel: tuple[int, int], core: EmulatedCore, structs: Structs):
+    """Strips that begin and end inside rows; windows over borders; strides and dilations that share nothing."""
+    rng = np.random.default_rng(10)
+    for op in (
+        ops.Conv2D((1, 1), SAME),
+        ops.Conv2D((1, 1), (2, 0, 1, 3)),
+        ops.Conv2D((1, 2), (1, 2, 1, 2)),
+        ops.Conv2D((2, 1), (2, 3, 2, 3), (1, 2)),
+    ):
+        for channels in (4, 5):
+            layer = kernel_cases.conv2d(rng, size, channels, 2, kernel, op=op, sparsity=0.3, block=2)
+            for case in in_all_encodings(layer):
+                output, _ = kernel_cases.run_on_core(case, core, structs)
+                np.testing.assert_array_equal(output, case.expected(), f"{case.symbol}, {op}")
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_instructions_do_not_depend_on_the_input(name: str, cores: dict[str, EmulatedCore], structs: Structs):
+def test_instructions_do_not_depend_on_the_input(name: str, cores: Callable[[str], EmulatedCore], structs: Structs):
     case = CASES[name](np.random.default_rng(0))
     inputs = [case.input, *(np.full_like(case.input, value) for value in (-128, 0, 127))]
     cases = [replace(case, arrays=(x, *case.arrays[1:])) for x in inputs]
-    counts = {kernel_cases.run_on_core(c, cores["dsp"], structs)[1].instructions for c in cases}
+    counts = {kernel_cases.run_on_core(c, cores("dsp"), structs)[1].instructions for c in cases}
     assert len(counts) == 1, counts
 
 
@@ -121,10 +188,11 @@ def large_conv2d(rng: np.random.Generator, sparsity: float = 0.0, block: int = 1
 
 # Instructions per effective multiply-accumulate: a slower inner loop is noticed, a better compiler is not an error.
 SPEED: dict[str, tuple[Callable[[np.random.Generator], Case], float]] = {
-    "dense": (large_conv2d, 1.45),
-    "75 % in blocks of 2": (lambda r: sparse(large_conv2d(r, 0.75, 2), 2), 2.3),
-    "75 % in blocks of 4": (lambda r: sparse(large_conv2d(r, 0.75, 4), 4), 1.8),
-    "linear": (lambda r: kernel_cases.linear(r, 16, 192, 192), 1.45),
+    "dense": (large_conv2d, 1.25),
+    "75 % in blocks of 2": (lambda r: sparse(large_conv2d(r, 0.75, 2), 2), 1.65),
+    "75 % in blocks of 4": (lambda r: sparse(large_conv2d(r, 0.75, 4), 4), 1.45),
+    "dense in narrow strips": (lambda r: large_conv2d(r).narrow(), 1.45),
+    "linear": (lambda r: kernel_cases.linear(r, 16, 192, 192), 1.25),
     "depthwise": (lambda r: kernel_cases.depthwise(r, (8, 8), 64, op=ops.DepthwiseConv2D((1, 1), SAME)), 4.6),
     "matmul": (lambda r: kernel_cases.matmul(r, 1, 64, 64, 48), 1.8),
 }
@@ -132,7 +200,7 @@ SPEED: dict[str, tuple[Callable[[np.random.Generator], Case], float]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SPEED)
-def test_instructions_per_multiply_accumulate(name: str, cores: dict[str, EmulatedCore], structs: Structs):
+def test_instructions_per_multiply_accumulate(name: str, cores: Callable[[str], EmulatedCore], structs: Structs):
     make, limit = SPEED[name]
     case = make(np.random.default_rng(0))
     node = case.graph.nodes[0]
@@ -140,11 +208,11 @@ def test_instructions_per_multiply_accumulate(name: str, cores: dict[str, Emulat
     if "block" in case.symbol:
         weight = case.graph.data[node.inputs[1]]
         macs = macs * np.count_nonzero(weight) / weight.size
-    _, call = kernel_cases.run_on_core(case, cores["dsp"], structs)
+    _, call = kernel_cases.run_on_core(case, cores("dsp"), structs)
     assert call.instructions <= limit * macs, call.instructions / macs
 
 
-def test_stack_is_small(cores: dict[str, EmulatedCore], structs: Structs):
+def test_stack_is_small(cores: Callable[[str], EmulatedCore], structs: Structs):
     for make in CASES.values():
-        _, call = kernel_cases.run_on_core(make(np.random.default_rng(0)), cores["dsp"], structs)
+        _, call = kernel_cases.run_on_core(make(np.random.default_rng(0)), cores("dsp"), structs)
         assert call.stack_bytes <= 384

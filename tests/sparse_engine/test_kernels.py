@@ -80,7 +80,10 @@ def test_calls_match_the_c_header(graph):
 
 @pytest.mark.parametrize("graph", single_operators())
 def test_every_field_is_given_that_a_kernel_may_read(graph):
-    unread = {"se_max_pool2d_s8": {"input_zero_point", "output_zero_point", "left_shift", "per_count"}}
+    unread = {
+        "se_depthwise_conv2d_s8": {"pixels"},
+        "se_max_pool2d_s8": {"input_zero_point", "output_zero_point", "left_shift", "per_count"},
+    }
     for kernel_call in select(graph):
         for call in kernel_call.calls:
             if call.params_type is not None:
@@ -143,9 +146,24 @@ def test_less_scratch_on_demand():
     assert free.scratch_bytes > 56
     (tight,) = select(graph, scratch_limit_bytes=0)
     assert tight.scratch_bytes == min(
-        kernels.select(graph, {free.node.name: (option,)}, BOARD)[0].scratch_bytes
+        kernels.select(graph, {free.node.name: (option,)}, BOARD, scratch_limit_bytes=0)[0].scratch_bytes
         for option in coding.options(graph)[free.node.name]
     )
+
+
+def test_the_widest_strip_that_the_limit_allows():
+    builder = GraphBuilder((9, 12))
+    graph = builder.finish(builder.linear(builder.input, 32))
+    for limit_bytes, pixels, scratch_bytes in ((None, 8, 192), (192, 8, 192), (191, 4, 96), (0, 4, 96)):
+        (call,) = select(graph, scratch_limit_bytes=limit_bytes)
+        assert (dict(call.params)["pixels"], call.scratch_bytes) == (pixels, scratch_bytes)
+
+
+def test_strips_are_narrow_without_a_dsp_extension():
+    builder = GraphBuilder((9, 12))
+    graph = builder.finish(builder.linear(builder.input, 32))
+    (call,) = kernels.select(graph, coding.options(graph), boards.load("rpi-pico"))
+    assert (dict(call.params)["pixels"], call.scratch_bytes) == (4, 96)
 
 
 def test_softmax_variant():

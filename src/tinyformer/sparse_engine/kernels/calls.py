@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tinyformer.sparse_engine.coding import Option
 from tinyformer.sparse_engine.ir import Node
@@ -57,6 +57,10 @@ class CCall:
             if field == name and isinstance(value, int):
                 return value
         raise KeyError(f"{self.symbol} has no scalar parameter '{name}'")
+
+    def with_param(self, name: str, value: int) -> CCall:
+        """Return the call with another value of a parameter, unchanged where it has none of that name."""
+        return replace(self, params=tuple((field, value if field == name else old) for field, old in self.params))
 
 
 @dataclass(frozen=True, slots=True)

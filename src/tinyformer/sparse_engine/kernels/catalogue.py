@@ -25,8 +25,11 @@ from tinyformer.sparse_engine.kernels.calls import (
     TensorArgument,
     WeightsArgument,
 )
+from tinyformer.sparse_engine.kernels.scratch import PIXELS
 
 DENSE = ("dense", 1)
+STRIP_PIXELS = "pixels"
+"""The parameter that says how many outputs share a decoded weight; here it is the least, selection may raise it."""
 Build = Callable[[Graph, Node, str], tuple[CCall, ...]]
 Condition = Callable[[Graph, Node], bool]
 
@@ -116,6 +119,7 @@ def _conv2d(graph: Graph, node: Node, symbol: str) -> tuple[CCall, ...]:
         ("dilation_y", op.dilation[0]),
         ("dilation_x", op.dilation[1]),
         ("groups", getattr(op, "groups", 1)),
+        *(() if isinstance(op, ops.DepthwiseConv2D) else ((STRIP_PIXELS, PIXELS),)),
         ("input_zero_point", _zero_point(graph, node.inputs[0])),
         ("output_zero_point", _zero_point(graph, node.output)),
         *_clamp(node),
@@ -129,6 +133,7 @@ def _linear(graph: Graph, node: Node, symbol: str) -> tuple[CCall, ...]:
         ("rows", prod(x[:-1])),
         ("input_features", x[-1]),
         ("output_features", graph.tensors[node.output].shape[-1]),
+        (STRIP_PIXELS, PIXELS),
         ("output_zero_point", _zero_point(graph, node.output)),
         *_clamp(node),
     )

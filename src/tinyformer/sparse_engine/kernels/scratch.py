@@ -10,37 +10,45 @@ from types import MappingProxyType
 
 Params = Mapping[str, int]
 
-PIXELS = 4  # SE_PIXELS: outputs for which a weight is decoded once
+WIDE_PIXELS = 8  # SE_WIDE_PIXELS: outputs for which a weight is decoded once, with a wide strip
+PIXELS = 4  # SE_PIXELS: the same with a narrow one
 QUAD_BYTES = 8  # four values as int16
 
 
-def _pixels(outputs: int) -> int:
+def strip_pixels(most: int, outputs: int) -> int:
+    """Return how many outputs the first strip of a call serves, where there is room for ``most``."""
+    if most == WIDE_PIXELS and outputs >= WIDE_PIXELS:
+        return WIDE_PIXELS
     return PIXELS if outputs >= PIXELS else 1
 
 
-def _strip_bytes(depth: int, outputs: int, block: int) -> int:
+def _strip_bytes(depth: int, outputs: int, block: int, most: int = PIXELS) -> int:
     """Bytes of int16 for the inputs of the outputs that are computed together, padded to whole blocks."""
-    return -(-depth // block) * block * 2 * _pixels(outputs)
+    return -(-depth // block) * block * 2 * strip_pixels(most, outputs)
 
 
-def _convolution(p: Params, channels: int, block: int) -> int:
-    depth = p["kernel_height"] * p["kernel_width"] * channels
-    return _strip_bytes(depth, p["output_height"] * p["output_width"], block) + depth
+def _depth(p: Params, channels: int) -> int:
+    return p["kernel_height"] * p["kernel_width"] * channels
+
+
+def _window_strip(p: Params, channels: int, block: int) -> int:
+    return _strip_bytes(_depth(p, channels), p["output_height"] * p["output_width"], block, p["pixels"])
 
 
 def conv2d(p: Params) -> int:
-    """Return the bytes of ``se_conv2d_s8``: a strip, and the window it is widened from."""
-    return _convolution(p, p["input_channels"] // p["groups"], 4)
+    """Return the bytes of ``se_conv2d_s8``: a strip, and a window where its channels are not whole quads."""
+    channels = p["input_channels"] // p["groups"]
+    return _window_strip(p, channels, 4) + (_depth(p, channels) if channels % 4 else 0)
 
 
 def conv2d_block2(p: Params) -> int:
-    """Return the bytes of ``se_conv2d_block2_s8``: the channels of each kernel position padded to blocks of 2."""
-    return _convolution(p, -(-p["input_channels"] // 2) * 2, 2)
+    """Return the bytes of ``se_conv2d_block2_s8``: a strip, the channels of each position padded to blocks of 2."""
+    return _window_strip(p, -(-p["input_channels"] // 2) * 2, 2)
 
 
 def conv2d_block4(p: Params) -> int:
-    """Return the bytes of ``se_conv2d_block4_s8``: the channels of each kernel position padded to blocks of 4."""
-    return _convolution(p, -(-p["input_channels"] // 4) * 4, 4)
+    """Return the bytes of ``se_conv2d_block4_s8``: a strip, the channels of each position padded to blocks of 4."""
+    return _window_strip(p, -(-p["input_channels"] // 4) * 4, 4)
 
 
 def _span(p: Params, axis: str, outputs: str) -> int:
@@ -65,12 +73,12 @@ def depthwise_conv2d_block3(p: Params) -> int:
 
 def linear(p: Params) -> int:
     """Return the bytes of ``se_linear_s8`` and ``se_linear_block4_s8``: a strip of quads."""
-    return _strip_bytes(p["input_features"], p["rows"], 4)
+    return _strip_bytes(p["input_features"], p["rows"], 4, p["pixels"])
 
 
 def linear_block2(p: Params) -> int:
     """Return the bytes of ``se_linear_block2_s8``: a strip of pairs."""
-    return _strip_bytes(p["input_features"], p["rows"], 2)
+    return _strip_bytes(p["input_features"], p["rows"], 2, p["pixels"])
 
 
 def matmul(p: Params) -> int:

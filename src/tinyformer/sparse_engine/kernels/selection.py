@@ -13,7 +13,7 @@ from tinyformer.sparse_engine.coding import Option
 from tinyformer.sparse_engine.ir import Graph, Node
 from tinyformer.sparse_engine.kernels import catalogue
 from tinyformer.sparse_engine.kernels.calls import CCall, KernelCall
-from tinyformer.sparse_engine.kernels.scratch import SCRATCH_BYTES
+from tinyformer.sparse_engine.kernels.scratch import SCRATCH_BYTES, WIDE_PIXELS
 
 Objective = Literal["size", "speed", "balanced"]
 SoftmaxVariant = Literal["table", "lazy"]
@@ -23,7 +23,7 @@ Predict = Callable[[KernelCall], float]
 def select(
     graph: Graph,
     options: Mapping[str, Sequence[Option]],
-    board: Board,  # noqa: ARG001 - part of the interface; today's kernels run on every core
+    board: Board,
     objective: Objective = "size",
     *,
     predict: Predict | None = None,
@@ -40,8 +40,8 @@ def select(
             smallest product of both. The dense form wins a tie.
         predict: predicted instructions of a call on the board; needed for "speed" and "balanced".
         softmax: the kernel for every Softmax.
-        scratch_limit_bytes: prefer encodings whose kernel needs no more scratch than this; where none does, the one
-            that needs least is taken.
+        scratch_limit_bytes: strips are as wide (``pixels`` in ``runtime/se_kernels.h``) as no more scratch than this
+            allows, and encodings whose kernel needs no more are preferred; where none does, the least is taken.
 
     Returns:
         One call per node in graph order; Reshape gives none.
@@ -60,12 +60,19 @@ def select(
     for node in graph.nodes:
         if isinstance(node.op, ops.Reshape):
             continue
-        found = _calls(graph, node, options.get(node.name), softmax)
+        found = _calls(graph, node, options.get(node.name), softmax, board, scratch_limit_bytes)
         chosen.append(_choose(_within(found, scratch_limit_bytes), objective, predict))
     return tuple(chosen)
 
 
-def _calls(graph: Graph, node: Node, options: Sequence[Option] | None, softmax: str) -> list[KernelCall]:
+def _calls(
+    graph: Graph,
+    node: Node,
+    options: Sequence[Option] | None,
+    softmax: str,
+    board: Board,
+    limit_bytes: int | None,
+) -> list[KernelCall]:
     """Return one call per encoding that a kernel can read."""
     found = []
     for option in options or (None,):
@@ -74,16 +81,28 @@ def _calls(graph: Graph, node: Node, options: Sequence[Option] | None, softmax: 
         if kernel is None:
             continue
         calls = kernel.build(graph, node, kernel.symbol)
-        scratch = max((_scratch_bytes(call) for call in calls), default=0)
-        found.append(KernelCall(node, calls, option, scratch))
+        found.append(_widest(KernelCall(node, calls, option, _scratch_bytes(calls)), board, limit_bytes))
     if not found:
         raise UnsupportedModelError(f"node {node.name} ({node.op.kind}): no kernel reads its weights in any encoding")
     return found
 
 
-def _scratch_bytes(call: CCall) -> int:
-    rule = SCRATCH_BYTES.get(call.symbol)
-    return 0 if rule is None else rule({name: value for name, value in call.params if isinstance(value, int)})
+def _widest(call: KernelCall, board: Board, limit_bytes: int | None) -> KernelCall:
+    """Return the call with a wide strip, where the core has the registers for one and the scratch is allowed."""
+    calls = tuple(c_call.with_param(catalogue.STRIP_PIXELS, WIDE_PIXELS) for c_call in call.calls)
+    scratch_bytes = _scratch_bytes(calls)
+    if not board.isa.dsp or (limit_bytes is not None and scratch_bytes > limit_bytes):
+        return call
+    return replace(call, calls=calls, scratch_bytes=scratch_bytes)
+
+
+def _scratch_bytes(calls: Sequence[CCall]) -> int:
+    found = [0]
+    for call in calls:
+        rule = SCRATCH_BYTES.get(call.symbol)
+        if rule is not None:
+            found.append(rule({name: value for name, value in call.params if isinstance(value, int)}))
+    return max(found)
 
 
 def _within(found: list[KernelCall], limit_bytes: int | None) -> list[KernelCall]:

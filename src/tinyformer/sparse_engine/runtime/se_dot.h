@@ -76,6 +76,14 @@ static inline se_quad se_quad_load(const int8_t *source)
     return quad;
 }
 
+/* one LDRD and STRD: as a struct compilers move it by LDM and STM, which take no offset */
+static inline void se_quad_copy(se_quad *to, const se_quad *from)
+{
+    const uint32_t even = from->even, odd = from->odd;
+    to->even = even;
+    to->odd = odd;
+}
+
 static inline se_pair se_pair_of(int32_t v0, int32_t v1)
 {
     const se_pair pair = {se_pack_halves(v0, v1)};
@@ -184,6 +192,11 @@ static inline se_quad se_quad_of(int32_t v0, int32_t v1, int32_t v2, int32_t v3)
 static inline se_quad se_quad_load(const int8_t *source)
 {
     return se_quad_of(source[0], source[1], source[2], source[3]);
+}
+
+static inline void se_quad_copy(se_quad *to, const se_quad *from)
+{
+    *to = *from;
 }
 
 static inline se_pair se_pair_of(int32_t v0, int32_t v1)

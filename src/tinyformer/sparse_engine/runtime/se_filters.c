@@ -1,4 +1,4 @@
-#include "se_filters.h"
+#include "se_filters_wide.h"
 #include "se_output.h"
 
 /* The functions below are inlined twice, for SE_PIXELS pixels and for one: `pixels` is a constant in each copy. */
@@ -91,8 +91,11 @@ SE_ALWAYS_INLINE void block4(const se_filters *f, const se_quad *strip, int32_t 
     }
 }
 
-void se_filters_dense(const se_filters *f, const se_quad *strip, int32_t pixels, const int8_t *weights,
-                      const int32_t *bias, const int32_t *multipliers, int8_t *output)
+/* Not inlined: a wide strip needs none of the registers and stack that these save. */
+
+static SE_NOINLINE void dense_narrow(const se_filters *f, const se_quad *strip, int32_t pixels,
+                                 const int8_t *weights, const int32_t *bias, const int32_t *multipliers,
+                                 int8_t *output)
 {
     if (pixels == SE_PIXELS) {
         dense(f, strip, SE_PIXELS, weights, bias, multipliers, output);
@@ -101,8 +104,9 @@ void se_filters_dense(const se_filters *f, const se_quad *strip, int32_t pixels,
     }
 }
 
-void se_filters_block2(const se_filters *f, const se_pair *strip, int32_t pixels, const se_block_weights *weights,
-                       const int32_t *bias, const int32_t *multipliers, int8_t *output)
+static SE_NOINLINE void block2_narrow(const se_filters *f, const se_pair *strip, int32_t pixels,
+                                 const se_block_weights *weights, const int32_t *bias, const int32_t *multipliers,
+                                 int8_t *output)
 {
     if (pixels == SE_PIXELS) {
         block2(f, strip, SE_PIXELS, weights, bias, multipliers, output);
@@ -111,12 +115,82 @@ void se_filters_block2(const se_filters *f, const se_pair *strip, int32_t pixels
     }
 }
 
-void se_filters_block4(const se_filters *f, const se_quad *strip, int32_t pixels, const se_block_weights *weights,
-                       const int32_t *bias, const int32_t *multipliers, int8_t *output)
+static SE_NOINLINE void block4_narrow(const se_filters *f, const se_quad *strip, int32_t pixels,
+                                 const se_block_weights *weights, const int32_t *bias, const int32_t *multipliers,
+                                 int8_t *output)
 {
     if (pixels == SE_PIXELS) {
         block4(f, strip, SE_PIXELS, weights, bias, multipliers, output);
     } else {
         block4(f, strip, 1, weights, bias, multipliers, output);
     }
+}
+
+#if SE_WIDE
+/* all but the weights; field by field, because compilers build an initialised struct twice */
+SE_ALWAYS_INLINE void set_wide(se_wide_filters *wide, const se_filters *f, const void *strip, const int32_t *bias,
+                               const int32_t *multipliers, int8_t *output)
+{
+    wide->strip = strip;
+    wide->bias = bias;
+    wide->multipliers = multipliers;
+    wide->output = output;
+    wide->output_end = output + f->filters;
+    wide->output_stride = f->output_stride;
+    wide->left_shift = f->left_shift;
+    wide->zero_point = f->output_zero_point;
+    wide->unusual = f->left_shift | (f->low - INT8_MIN) | (INT8_MAX - f->high);
+    wide->low = f->low;
+    wide->high = f->high;
+    wide->depth = f->depth;
+}
+#endif
+
+void se_filters_dense(const se_filters *f, const se_quad *strip, int32_t pixels, const int8_t *weights,
+                       const int32_t *bias, const int32_t *multipliers, int8_t *output)
+{
+#if SE_WIDE
+    if (pixels == SE_WIDE_PIXELS) {
+        se_wide_filters wide;
+        set_wide(&wide, f, strip, bias, multipliers, output);
+        wide.stream = weights;
+        se_filters_wide_dense(&wide);
+        return;
+    }
+#endif
+    dense_narrow(f, strip, pixels, weights, bias, multipliers, output);
+}
+
+void se_filters_block2(const se_filters *f, const se_pair *strip, int32_t pixels, const se_block_weights *weights,
+                       const int32_t *bias, const int32_t *multipliers, int8_t *output)
+{
+#if SE_WIDE
+    if (pixels == SE_WIDE_PIXELS) {
+        se_wide_filters wide;
+        set_wide(&wide, f, strip, bias, multipliers, output);
+        wide.stream = weights->distances;
+        wide.values = (uintptr_t)weights->values;
+        wide.counts = weights->counts;
+        se_filters_wide_block2(&wide);
+        return;
+    }
+#endif
+    block2_narrow(f, strip, pixels, weights, bias, multipliers, output);
+}
+
+void se_filters_block4(const se_filters *f, const se_quad *strip, int32_t pixels, const se_block_weights *weights,
+                       const int32_t *bias, const int32_t *multipliers, int8_t *output)
+{
+#if SE_WIDE
+    if (pixels == SE_WIDE_PIXELS) {
+        se_wide_filters wide;
+        set_wide(&wide, f, strip, bias, multipliers, output);
+        wide.stream = weights->distances;
+        wide.values = (uintptr_t)weights->values - 4u * ((uintptr_t)weights->distances + 1u);
+        wide.counts = weights->counts;
+        se_filters_wide_block4(&wide);
+        return;
+    }
+#endif
+    block4_narrow(f, strip, pixels, weights, bias, multipliers, output);
 }

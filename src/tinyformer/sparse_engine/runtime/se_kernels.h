@@ -30,6 +30,9 @@ typedef struct {
     const int8_t *values;     /* b per stored block, 4-byte aligned */
 } se_block_weights;
 
+/* Convolution and linear kernels widen the input of several outputs into a strip in scratch, and use each weight for all
+ * of them. `pixels` says for how many at most: 8 is faster on cores with the DSP extension, 4 takes half the scratch. */
+
 /* ---- convolution ------------------------------------------------------------------------------------------------ */
 typedef struct {
     int32_t input_height, input_width, input_channels;
@@ -39,6 +42,7 @@ typedef struct {
     int32_t pad_top, pad_left;
     int32_t dilation_y, dilation_x;
     int32_t groups; /* 1 in the block variants */
+    int32_t pixels; /* 8 or 4; depthwise: not read */
     int32_t input_zero_point, output_zero_point;
     int32_t left_shift;
     int32_t low, high;
@@ -57,7 +61,7 @@ void se_conv2d_block4_s8(const se_conv2d_params *p, const int8_t *input, const s
 int32_t se_conv2d_block2_s8_scratch_bytes(const se_conv2d_params *p);
 int32_t se_conv2d_block4_s8_scratch_bytes(const se_conv2d_params *p);
 
-/* Depthwise: input_channels == output_channels, groups is not read.
+/* Depthwise: input_channels == output_channels, groups and pixels are not read.
  * weights: (kernel_height, kernel_width, channels): the encoder moves channels last for the dense form. */
 void se_depthwise_conv2d_s8(const se_conv2d_params *p, const int8_t *input, const int8_t *weights, const int32_t *bias,
                             const int32_t *multipliers, int8_t *output, void *scratch);
@@ -71,6 +75,7 @@ int32_t se_depthwise_conv2d_block3_s8_scratch_bytes(const se_conv2d_params *p);
 /* ---- linear: also 1x1 convolution of stride 1 without padding ---------------------------------------------------- */
 typedef struct {
     int32_t rows, input_features, output_features;
+    int32_t pixels; /* 8 or 4 */
     int32_t output_zero_point;
     int32_t left_shift;
     int32_t low, high;

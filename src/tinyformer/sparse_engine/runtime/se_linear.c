@@ -2,7 +2,7 @@
 
 int32_t se_linear_s8_scratch_bytes(const se_linear_params *p)
 {
-    return se_strip_quads_bytes(p->input_features, se_strip_pixels(p->rows));
+    return se_strip_quads_bytes(p->input_features, se_strip_pixels_of(p->pixels, p->rows));
 }
 
 void se_linear_s8(const se_linear_params *p, const int8_t *input, const int8_t *weights, const int32_t *bias,
@@ -13,7 +13,7 @@ void se_linear_s8(const se_linear_params *p, const int8_t *input, const int8_t *
     se_quad *const strip = scratch;
     int32_t left_over = p->rows;
     while (left_over != 0) {
-        const int32_t pixels = se_strip_pixels(left_over);
+        const int32_t pixels = se_strip_pixels_next(p->pixels, left_over);
         for (int32_t pixel = 0; pixel < pixels; pixel++) {
             se_strip_fill_quads(input, p->input_features, pixels, strip + pixel);
             input += p->input_features;

@@ -9,7 +9,7 @@ SE_ALWAYS_INLINE void multiply(const se_linear_params *p, int32_t block, const i
                           p->left_shift,      p->low,            p->high};
     int32_t left_over = p->rows;
     while (left_over != 0) {
-        const int32_t pixels = se_strip_pixels(left_over);
+        const int32_t pixels = se_strip_pixels_next(p->pixels, left_over);
         for (int32_t pixel = 0; pixel < pixels; pixel++) {
             if (block == 2) {
                 se_strip_fill_pairs(input, p->input_features, pixels, (se_pair *)scratch + pixel);
@@ -30,12 +30,12 @@ SE_ALWAYS_INLINE void multiply(const se_linear_params *p, int32_t block, const i
 
 int32_t se_linear_block2_s8_scratch_bytes(const se_linear_params *p)
 {
-    return se_strip_pairs_bytes(p->input_features, se_strip_pixels(p->rows));
+    return se_strip_pairs_bytes(p->input_features, se_strip_pixels_of(p->pixels, p->rows));
 }
 
 int32_t se_linear_block4_s8_scratch_bytes(const se_linear_params *p)
 {
-    return se_strip_quads_bytes(p->input_features, se_strip_pixels(p->rows));
+    return se_strip_quads_bytes(p->input_features, se_strip_pixels_of(p->pixels, p->rows));
 }
 
 void se_linear_block2_s8(const se_linear_params *p, const int8_t *input, const se_block_weights *weights,

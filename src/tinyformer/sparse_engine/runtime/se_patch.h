@@ -15,10 +15,10 @@ static inline se_position se_position_next(const se_conv2d_params *p, se_positio
     return right.x < p->output_width ? right : below;
 }
 
-/* Returns the window of an output as kernel_height * kernel_width runs of `padded_channels` bytes: `channels` input
- * channels from `channel` on, then zeros. Outside the image it reads as the input zero point. The window is gathered in
- * `patch` unless it lies in one piece in the input. */
+/* Returns the window of an output as kernel_height * kernel_width runs of `channels` input channels from `channel` on.
+ * Outside the image it reads as the input zero point. The window is gathered in `patch` unless it lies in one piece in
+ * the input. */
 const int8_t *se_patch(const se_conv2d_params *p, const int8_t *input, se_position at, int32_t channel,
-                       int32_t channels, int32_t padded_channels, int8_t *patch);
+                       int32_t channels, int8_t *patch);
 
 #endif

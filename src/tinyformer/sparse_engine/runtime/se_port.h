@@ -16,6 +16,13 @@ void *memset(void *destination, int value, size_t bytes);
 #define SE_DSP 0
 #endif
 
+/* SE_WIDE: the core can run the assembly of se_filters_wide.c, and has the registers that a wide strip pays with. */
+#if SE_DSP && defined(__thumb2__)
+#define SE_WIDE 1
+#else
+#define SE_WIDE 0
+#endif
+
 /* A function that stays one under its own name, so that a profile can tell it by its address. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define SE_NOINLINE __attribute__((noipa))
