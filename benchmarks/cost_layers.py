@@ -57,7 +57,8 @@ def conv2d(block: int) -> Layer:
         dilation = (pick(rng, 1, 1, 1, 2), pick(rng, 1, 1, 1, 2))
         span = tuple((k - 1) * d for k, d in zip(kernel, dilation, strict=True))
         groups = 1 if block > 1 else pick(rng, 1, 1, 1, 2)
-        x = b.take(rng, (span[0] + between(rng, 1, 14), span[1] + between(rng, 1, 14), groups * between(rng, 1, 32)))
+        channels = groups * (4 * between(rng, 1, 10) if pick(rng, 0, 1) else between(rng, 1, 32))
+        x = b.take(rng, (span[0] + between(rng, 1, 14), span[1] + between(rng, 1, 14), channels))
         padding = tuple(int(rng.integers(0, s + 1)) for s in (*span, *span)) if pick(rng, 0, 1, 1) else (0, 0, 0, 0)
         stride = (2, 2) if kernel == (1, 1) else (pick(rng, 1, 1, 2), pick(rng, 1, 1, 2))
         return b.conv2d(

@@ -7,12 +7,12 @@ One function per kernel family returns named counts for the parameters of a call
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import expm1
 
 from tinyformer.sparse_engine.fixed_point import INT8_MAX, INT8_MIN
 
-PIXELS = 4  # SE_PIXELS: outputs that share one decoded weight
+WIDE_PIXELS, PIXELS = 8, 4  # SE_WIDE_PIXELS, SE_PIXELS: outputs that share one decoded weight
 LANES = 4
 _EXPONENTIALS = 256
 _MAXIMUM_WIDE, _AVERAGE_WIDE = 16, 8  # channels at a time
@@ -28,55 +28,70 @@ def _strips(pixels: int) -> tuple[int, int]:
     return divmod(pixels, PIXELS)
 
 
-def _filled(strips: int, singles: int, groups: int, tail: int) -> Counts:
-    """Count what filling strips takes: four quads or pairs at a time, then one at a time, then the tail."""
+def _strips_by_width(outputs: int, most: int) -> dict[str, int]:
+    """Return how many strips of each width serve some outputs."""
+    wide = outputs // WIDE_PIXELS if most == WIDE_PIXELS else 0
+    narrow, single = _strips(outputs - wide * WIDE_PIXELS)
+    return {"wide": wide, "narrow": narrow, "single": single}
+
+
+_OUTPUTS = {"wide": WIDE_PIXELS, "narrow": PIXELS, "single": 1}
+
+
+def _filled(width: str, times: float, groups: int, tail: int) -> Counts:
+    """Count what widening into a strip takes: four quads or pairs at a time, then one at a time, then the tail."""
     fours, rest = divmod(groups, 4)
-    outputs = strips * PIXELS + singles
     return {
-        "strip_four_filled": strips * PIXELS * fours,
-        "single_four_filled": singles * fours,
-        "one_filled": outputs * rest,
-        "tail_filled": outputs * bool(tail),
+        f"{width}_four_filled": times * fours,
+        "one_filled": times * rest,
+        "tail_filled": times * bool(tail),
     }
 
 
-def _dense_filters(pixels: int, filters: int, depth: int) -> Counts:
-    strips, singles = _strips(pixels)
+def _rows_filled(outputs: int, most: int, groups: int, tail: int) -> Counts:
+    """Count what strips take whose outputs have one run of input each."""
+    strips = _strips_by_width(outputs, most)
+    return _total(_filled(width, count * _OUTPUTS[width], groups, tail) for width, count in strips.items())
+
+
+def _total(parts: Iterable[Counts]) -> Counts:
+    total: Counts = {}
+    for part in parts:
+        for name, count in part.items():
+            total[name] = total.get(name, 0) + count
+    return total
+
+
+def _dense_filters(outputs: int, most: int, filters: int, depth: int) -> Counts:
     quads, tail = divmod(depth, 4)
-    return {
-        "strip": strips,
-        "single": singles,
-        **_filled(strips, singles, quads, tail),
-        "strip_filter": strips * filters,
-        "single_filter": singles * filters,
-        "strip_quad": strips * filters * quads,
-        "single_quad": singles * filters * quads,
-        "strip_tail": strips * filters * bool(tail),
-        "single_tail": singles * filters * bool(tail),
-    }
+    counts: Counts = {}
+    for width, strips in _strips_by_width(outputs, most).items():
+        counts |= {
+            width: strips,
+            f"{width}_filter": strips * filters,
+            f"{width}_quad": strips * filters * quads,
+            f"{width}_tail": strips * filters * bool(tail),
+        }
+    return counts
 
 
-def _block_filters(pixels: int, filters: int, depth: int, block: int, blocks: float) -> Counts:
-    strips, singles = _strips(pixels)
-    groups, tail = divmod(depth, block)
-    return {
-        "strip": strips,
-        "single": singles,
-        **_filled(strips, singles, groups, tail),
-        "strip_filter": strips * filters,
-        "single_filter": singles * filters,
-        "strip_block": strips * blocks,
-        "single_block": singles * blocks,
-    }
+def _block_filters(outputs: int, most: int, filters: int, blocks: float) -> Counts:
+    counts: Counts = {}
+    for width, strips in _strips_by_width(outputs, most).items():
+        counts |= {width: strips, f"{width}_filter": strips * filters, f"{width}_block": strips * blocks}
+    return counts
 
 
 def _linear(p: Params, blocks: float) -> Counts:  # noqa: ARG001 - one signature for all
-    return _dense_filters(p["rows"], p["output_features"], p["input_features"])
+    rows, most, depth = p["rows"], p["pixels"], p["input_features"]
+    return _dense_filters(rows, most, p["output_features"], depth) | _rows_filled(rows, most, *divmod(depth, 4))
 
 
 def _linear_block(block: int) -> Features:
     def features(p: Params, blocks: float) -> Counts:
-        return _block_filters(p["rows"], p["output_features"], p["input_features"], block, blocks)
+        rows, most = p["rows"], p["pixels"]
+        filled = _rows_filled(rows, most, *divmod(p["input_features"], block))
+        return _block_filters(rows, most, p["output_features"], blocks) | filled
 
     return features
 
@@ -92,10 +107,9 @@ def _inside(size: int, kernel: int, stride: int, pad: int, dilation: int, output
     return inside, outputs * kernel - inside, whole
 
 
-def _patches(p: Params, block: int) -> Counts:
-    """Count what gathering the window of every output takes."""
+def _patches(p: Params) -> Counts:
+    """Count what gathering the window of every output takes, where its channels are not whole quads."""
     channels = p["input_channels"] // p["groups"]
-    padded = -(-channels // block) * block
     width, height = p["kernel_width"], p["kernel_height"]
     rows_in, rows_out, _ = _inside(
         p["input_height"], height, p["stride_y"], p["pad_top"], p["dilation_y"], p["output_height"]
@@ -103,7 +117,7 @@ def _patches(p: Params, block: int) -> Counts:
     inside, outside, whole = _inside(
         p["input_width"], width, p["stride_x"], p["pad_left"], p["dilation_x"], p["output_width"]
     )
-    contiguous = padded == channels and (width == 1 or (p["dilation_x"] == 1 and p["groups"] == 1))
+    contiguous = width == 1 or (p["dilation_x"] == 1 and p["groups"] == 1)
     pieces = whole if contiguous else 0
     copied = pieces * width  # positions that are copied as parts of whole rows
     groups = p["groups"]
@@ -114,30 +128,79 @@ def _patches(p: Params, block: int) -> Counts:
         "row_copied_byte": (pieces * rows_in - in_place) * width * channels * groups,
         "row_used": in_place * groups,
         "row_padded": p["output_width"] * rows_out * groups,
-        "row_padded_byte": p["output_width"] * rows_out * width * padded * groups,
+        "row_padded_byte": p["output_width"] * rows_out * width * channels * groups,
         "row_gathered": (p["output_width"] - pieces) * rows_in * groups,
         "position_copied": (inside - copied) * rows_in * groups,
         "position_copied_byte": (inside - copied) * rows_in * channels * groups,
         "position_padded": outside * rows_in * groups,
         "position_padded_byte": outside * rows_in * channels * groups,
-        "position_tail": (inside + outside - copied) * rows_in * (padded > channels),
-        "position_tail_byte": (inside + outside - copied) * rows_in * (padded - channels),
     }
+
+
+def _windows(p: Params, channels: int, block: int) -> Counts:
+    """Count what widening the window of every output takes, its channels padded to whole blocks."""
+    height, width, columns = p["kernel_height"], p["kernel_width"], p["output_width"]
+    outputs, groups = p["output_height"] * columns, -(-channels // block)
+    in_one_piece = groups * block == p["input_channels"] and p["dilation_x"] == 1
+    shared = width - 1 if p["stride_x"] == 1 and p["dilation_x"] == 1 else 0
+    tops = [y * p["stride_y"] - p["pad_top"] for y in range(p["output_height"])]
+    rows = [_hit(p["input_height"], top, height, p["dilation_y"]) for top in tops]
+    # rows inside the image, by the strip's width, the output's column, and what the output before has of them
+    found: dict[tuple[str, int, int], int] = {}
+    output = 0
+    for strip, count in _strips_by_width(outputs, p["pixels"]).items():
+        for pixel in range(count * _OUTPUTS[strip]):
+            y, x = divmod(output, columns)
+            key = strip, x, shared if x and pixel % _OUTPUTS[strip] else 0
+            found[key] = found.get(key, 0) + rows[y]
+            output += 1
+    padded_rows = outputs * height - sum(rows[y] * columns for y in range(p["output_height"]))
+    parts: list[Counts] = [{"window": outputs, "row_padded": padded_rows, "group_padded": padded_rows * width * groups}]
+    for (strip, x, known), times in found.items():
+        left = x * p["stride_x"] - p["pad_left"]
+        if known:
+            eights, rest = divmod(known * groups, 8)
+            parts.append({"row_slid": times, f"{strip}_eight_slid": times * eights, "one_slid": times * rest})
+        elif in_one_piece and left >= 0 and left + width <= p["input_width"]:
+            parts += {"row_filled": times}, _filled(strip, times, width * groups, 0)
+            continue
+        else:
+            parts.append({"row_gathered": times})
+        left += known * p["dilation_x"]
+        inside = _hit(p["input_width"], left, width - known, p["dilation_x"])
+        outside = width - known - inside
+        parts += (
+            {"position_filled": times * inside, "position_padded": times * outside},
+            {"group_padded": times * outside * groups},
+            _filled(strip, times * inside, *divmod(channels, block)),
+        )
+    return _total(parts)
+
+
+def _hit(size: int, start: int, count: int, step: int) -> int:
+    """Return how many of ``count`` positions from ``start`` on lie inside."""
+    return sum(0 <= start + i * step < size for i in range(count))
 
 
 def _conv2d(p: Params, blocks: float) -> Counts:  # noqa: ARG001 - one signature for all
     groups = p["groups"]
-    depth = p["kernel_height"] * p["kernel_width"] * (p["input_channels"] // groups)
-    pixels = p["output_height"] * p["output_width"]
-    filters = _dense_filters(pixels, p["output_channels"] // groups, depth)
-    return {name: count * groups for name, count in filters.items()} | _patches(p, 1)
+    channels = p["input_channels"] // groups
+    depth = p["kernel_height"] * p["kernel_width"] * channels
+    outputs = p["output_height"] * p["output_width"]
+    counts = _dense_filters(outputs, p["pixels"], p["output_channels"] // groups, depth)
+    if channels % 4 == 0:
+        counts |= _windows(p, channels, 4)
+    else:
+        counts |= _rows_filled(outputs, p["pixels"], *divmod(depth, 4))
+    in_groups = {name: count * groups for name, count in counts.items()}
+    return in_groups if channels % 4 == 0 else in_groups | _patches(p)
 
 
 def _conv2d_block(block: int) -> Features:
     def features(p: Params, blocks: float) -> Counts:
-        depth = p["kernel_height"] * p["kernel_width"] * -(-p["input_channels"] // block) * block
-        pixels = p["output_height"] * p["output_width"]
-        return _block_filters(pixels, p["output_channels"], depth, block, blocks) | _patches(p, block)
+        outputs = p["output_height"] * p["output_width"]
+        counts = _block_filters(outputs, p["pixels"], p["output_channels"], blocks)
+        return counts | _windows(p, p["input_channels"], block)
 
     return features
 

@@ -17,8 +17,8 @@ _WORD_BYTES = 4
 _BORDER_ALIGNMENT = 8
 _BLOCK_STRUCT_BYTES = 3 * _WORD_BYTES
 STRUCT_BYTES = {
-    "se_conv2d_params": 20 * _WORD_BYTES,
-    "se_linear_params": 7 * _WORD_BYTES,
+    "se_conv2d_params": 21 * _WORD_BYTES,
+    "se_linear_params": 8 * _WORD_BYTES,
     "se_matmul_params": 12 * _WORD_BYTES,
     "se_softmax_params": 7 * _WORD_BYTES,
     "se_layer_norm_params": 10 * _WORD_BYTES,
