@@ -50,8 +50,11 @@ class Case:
         return replace(self, symbol=symbol, arrays=(self.arrays[0], encoded, *self.arrays[2:]))
 
 
-def run_on_host(case: Case, runtime: ctypes.CDLL, structs: Structs) -> np.ndarray:
-    """Call a kernel of the host library, with guards around what it writes and rubbish in its scratch."""
+def run_on_host(case: Case, runtime: ctypes.CDLL, structs: Structs, *, in_place: bool = False) -> np.ndarray:
+    """Call a kernel of the host library, with guards around what it writes and rubbish in its scratch.
+
+    ``in_place``: the output lies where the input does.
+    """
     params = structs[case.params_type](**case.params)
     asked = getattr(runtime, f"{case.symbol}_scratch_bytes")(ctypes.byref(params))
     assert asked == case.scratch_bytes
@@ -59,7 +62,11 @@ def run_on_host(case: Case, runtime: ctypes.CDLL, structs: Structs) -> np.ndarra
     output = np.full(int(np.prod(shape)) + GUARD, FILL, np.int8)
     scratch = np.full((asked + GUARD + 7) // 8, FILL * 0x0101010101010101, np.int64)
     arguments: list[Any] = [ctypes.byref(params)]
-    for array in case.arrays:
+    arrays = list(case.arrays)
+    if in_place:
+        output[:-GUARD] = case.input.ravel()
+        arrays[0] = output
+    for array in arrays:
         if isinstance(array, coding.EncodedWeights) and array.encoding == "block_rle":
             pointers = [plane.array.ctypes.data for plane in array.planes]
             arguments.append(ctypes.byref(structs["se_block_weights"](*pointers)))

@@ -13,10 +13,11 @@ from tinyformer.sparse_engine.ir import Graph, Node, Operator, Shape, Tensor
 
 @dataclass(frozen=True)
 class PlannedCall:
-    """A node and the scratch bytes of its kernel: all that memory planning reads of a kernel call."""
+    """A node, the scratch bytes of its kernel, the inputs it may write over: what memory planning reads of a call."""
 
     node: Node
     scratch_bytes: int = 0
+    overwrites: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,14 @@ class GraphSketch:
         """Shape of a tensor."""
         return self._tensors[name].shape
 
-    def add(self, op: Operator, *inputs: str, scratch_bytes: int = 0) -> str:
-        """Append a node; returns its output's name."""
+    def add(self, op: Operator, *inputs: str, scratch_bytes: int = 0, overwrites: tuple[str, ...] = ()) -> str:
+        """Append a node; returns its output's name. ``overwrites``: the inputs its kernel may write over."""
         name = f"t{len(self._tensors)}"
         self._tensors[name] = Tensor(name, op.infer_shape([self._tensors[i].shape for i in inputs]))
         node = Node(f"n{len(self._nodes)}", op, inputs, name)
         self._nodes.append(node)
         if not isinstance(op, ops.Reshape):
-            self._calls.append(PlannedCall(node, scratch_bytes))
+            self._calls.append(PlannedCall(node, scratch_bytes, overwrites))
         return name
 
     def resize(self, name: str, elements: int, scratch_bytes: int = 0) -> str:
@@ -72,13 +73,18 @@ def planned_graphs(draw: st.DrawFn, max_nodes: int = 12) -> PlannedGraph:
     for _ in range(draw(st.integers(0, max_nodes))):
         scratch_bytes = draw(st.sampled_from([0, 0, 0, 5, 96]))
         source = draw(st.sampled_from(names))
-        kind = draw(st.sampled_from(["resize", "resize", "concat", "reshape", "lookup"]))
+        kind = draw(st.sampled_from(["resize", "resize", "concat", "reshape", "lookup", "over", "over"]))
         if kind == "reshape":
             size = prod(sketch.shape(source))
             shape = (size,) if len(sketch.shape(source)) > 1 else (1, size)
             names.append(sketch.add(ops.Reshape(shape), source))
         elif kind == "resize" and len(sketch.shape(source)) == 1:
             names.append(sketch.resize(source, draw(sizes), scratch_bytes))
+        elif kind == "over":
+            alike = [name for name in names if sketch.shape(name) == sketch.shape(source)]
+            other = draw(st.sampled_from(alike))
+            over = tuple(draw(st.lists(st.sampled_from([source, other]), unique=True)))
+            names.append(sketch.add(ops.Add(), source, other, scratch_bytes=scratch_bytes, overwrites=over))
         elif kind == "concat":
             rank = len(sketch.shape(source))
             others = [name for name in names if len(sketch.shape(name)) == rank]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import kernel_cases
 from kernel_cases import Case, Requantization, Structs
 from tinyformer.sparse_engine import ops
+from tinyformer.sparse_engine.kernels import catalogue
 
 CHANNELS = (1, 3, 4, 5, 7, 8, 17)
 REQUANTIZATIONS = (
@@ -84,6 +85,50 @@ def test_depthwise_geometry(geometry, runtime, structs):
         case = kernel_cases.depthwise(rng, size, channels, kernel, op=op, sparsity=sparsity, block=3)
         for variant in depthwise_variants(case):
             check(variant, runtime, structs)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "padding", "dilation_x"),
+    [
+        ((3, 3), (1, 1, 1, 1), 1),
+        ((3, 3), (2, 0, 0, 2), 1),
+        ((3, 3), (0, 2, 2, 0), 1),
+        ((3, 3), (1, 2, 1, 2), 2),
+        ((5, 5), (2, 2, 2, 2), 1),
+        ((2, 3), (1, 1, 0, 1), 1),
+        ((1, 1), (0, 0, 0, 0), 1),
+        ((1, 3), (0, 1, 0, 1), 1),
+        ((4, 7), (3, 3, 0, 3), 1),
+    ],
+)
+def test_depthwise_in_place(kernel, padding, dilation_x, runtime, structs):
+    """Wherever the catalogue says that a depthwise kernel may write over its input, it may."""
+    rng = np.random.default_rng(12)
+    op = ops.DepthwiseConv2D(padding=padding, dilation=(1, dilation_x))
+    for size, channels, sparsity in product(((7, 9), (1, 1), (2, 8)), (1, 3, 4, 5, 8), (0.0, 0.5)):
+        case = kernel_cases.depthwise(rng, size, channels, kernel, op=op, sparsity=sparsity, block=3)
+        for variant in depthwise_variants(case):
+            rows = catalogue.CATALOGUE[ops.DepthwiseConv2D]
+            row = next(kernel for kernel in rows if kernel.symbol == variant.symbol)
+            assert row.overwrites(variant.graph, variant.graph.nodes[0]) == (variant.graph.input,)
+            found = kernel_cases.run_on_host(variant, runtime, structs, in_place=True)
+            np.testing.assert_array_equal(found, variant.expected(), variant.symbol)
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "op"),
+    [
+        ((6, 6), (3, 3), ops.DepthwiseConv2D((2, 2), (1, 1, 1, 1))),
+        ((6, 6), (3, 3), ops.DepthwiseConv2D((1, 1), (2, 2, 2, 2), (2, 2))),
+        ((6, 6), (3, 3), ops.DepthwiseConv2D((1, 1), (0, 0, 0, 0))),
+        ((6, 6), (3, 3), ops.DepthwiseConv2D((1, 1), (3, 1, 0, 1))),
+    ],
+    ids=["stride", "dilation", "another shape", "rows from above"],
+)
+def test_depthwise_not_in_place(size, kernel, op):
+    case = kernel_cases.depthwise(np.random.default_rng(0), size, 4, kernel, op=op)
+    for row in catalogue.CATALOGUE[ops.DepthwiseConv2D]:
+        assert row.overwrites(case.graph, case.graph.nodes[0]) == ()
 
 
 @pytest.mark.parametrize(("groups", "channels", "filters"), [(2, 2, 2), (2, 6, 4), (3, 9, 6), (4, 16, 8), (5, 35, 5)])

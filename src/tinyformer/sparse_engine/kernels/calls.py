@@ -68,7 +68,7 @@ class KernelCall:
     """How one node is computed: C calls in order, with one scratch buffer among them.
 
     ``encoding`` is the chosen weight encoding, None for nodes without weights; ``why`` says in words why it was
-    chosen.
+    chosen. ``overwrites`` names the inputs of which the kernel allows that the output lies in the same bytes.
     """
 
     node: Node
@@ -76,6 +76,7 @@ class KernelCall:
     encoding: Option | None = None
     scratch_bytes: int = 0
     why: str = ""
+    overwrites: tuple[str, ...] = ()
 
     @property
     def encoding_name(self) -> str:

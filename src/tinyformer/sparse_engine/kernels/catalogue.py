@@ -32,10 +32,15 @@ STRIP_PIXELS = "pixels"
 """The parameter that says how many outputs share a decoded weight; here it is the least, selection may raise it."""
 Build = Callable[[Graph, Node, str], tuple[CCall, ...]]
 Condition = Callable[[Graph, Node], bool]
+Overwrites = Callable[[Graph, Node], tuple[str, ...]]
 
 
 def _always(graph: Graph, node: Node) -> bool:  # noqa: ARG001 - the signature of a condition
     return True
+
+
+def _nothing(graph: Graph, node: Node) -> tuple[str, ...]:  # noqa: ARG001 - the signature of Overwrites
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,8 @@ class Kernel:
     """One row of the catalogue.
 
     ``encoding`` is (name, block) of the weights it reads, None for operators without weights; ``variant`` names an
-    alternative that gives the same results and is chosen by option.
+    alternative that gives the same results and is chosen by option. ``overwrites`` returns the inputs that may share
+    their bytes with the output, as the kernel's comment in ``runtime/se_kernels.h`` promises.
     """
 
     symbol: str
@@ -51,6 +57,7 @@ class Kernel:
     encoding: tuple[str, int] | None = None
     when: Condition = _always
     variant: str = ""
+    overwrites: Overwrites = _nothing
 
 
 def _op(node: Node) -> Any:
@@ -92,6 +99,22 @@ def _is_pointwise(graph: Graph, node: Node) -> bool:
 
 def _is_ungrouped(graph: Graph, node: Node) -> bool:  # noqa: ARG001 - the signature of a condition
     return bool(_op(node).groups == 1)
+
+
+def _element_by_element(graph: Graph, node: Node) -> tuple[str, ...]:
+    """Return the inputs that have an element for each of the output: what is read is not needed again."""
+    shape = graph.tensors[node.output].shape
+    return tuple(name for name in node.inputs if graph.tensors[name].shape == shape)
+
+
+def _depthwise_in_place(graph: Graph, node: Node) -> tuple[str, ...]:
+    """Return the image if a row of outputs falls on an input row that later windows take from scratch."""
+    op = _op(node)
+    x = node.inputs[0]
+    same = graph.tensors[x].shape == graph.tensors[node.output].shape
+    kernel_height = graph.tensors[node.inputs[1]].shape[1]
+    moves_by_one = op.stride == (1, 1) and op.dilation[0] == 1 and op.padding[0] < kernel_height
+    return (x,) if same and moves_by_one else ()
 
 
 def _window(op: Any) -> Params:
@@ -307,8 +330,8 @@ CATALOGUE: Mapping[type[Operator], tuple[Kernel, ...]] = {
         Kernel("se_conv2d_block4_s8", _conv2d, _BLOCK4, _is_ungrouped),
     ),
     ops.DepthwiseConv2D: (
-        Kernel("se_depthwise_conv2d_s8", _conv2d, DENSE),
-        Kernel("se_depthwise_conv2d_block3_s8", _conv2d, _BLOCK3),
+        Kernel("se_depthwise_conv2d_s8", _conv2d, DENSE, overwrites=_depthwise_in_place),
+        Kernel("se_depthwise_conv2d_block3_s8", _conv2d, _BLOCK3, overwrites=_depthwise_in_place),
     ),
     ops.Linear: (
         Kernel("se_linear_s8", _linear, DENSE),
@@ -317,13 +340,13 @@ CATALOGUE: Mapping[type[Operator], tuple[Kernel, ...]] = {
     ),
     ops.MatMul: (Kernel("se_matmul_s8", _matmul),),
     ops.Softmax: (
-        Kernel("se_softmax_s8", _softmax, variant="table"),
-        Kernel("se_softmax_lazy_s8", _softmax, variant="lazy"),
+        Kernel("se_softmax_s8", _softmax, variant="table", overwrites=_element_by_element),
+        Kernel("se_softmax_lazy_s8", _softmax, variant="lazy", overwrites=_element_by_element),
     ),
-    ops.LayerNorm: (Kernel("se_layer_norm_s8", _layer_norm),),
-    ops.Add: (Kernel("se_add_s8", _add),),
-    ops.Mul: (Kernel("se_mul_s8", _mul),),
-    ops.Lookup: (Kernel("se_lookup_s8", _lookup),),
+    ops.LayerNorm: (Kernel("se_layer_norm_s8", _layer_norm, overwrites=_element_by_element),),
+    ops.Add: (Kernel("se_add_s8", _add, overwrites=_element_by_element),),
+    ops.Mul: (Kernel("se_mul_s8", _mul, overwrites=_element_by_element),),
+    ops.Lookup: (Kernel("se_lookup_s8", _lookup, overwrites=_element_by_element),),
     ops.MaxPool2D: (Kernel("se_max_pool2d_s8", _pool),),
     ops.AvgPool2D: (Kernel("se_avg_pool2d_s8", _pool),),
     ops.Transpose: (Kernel("se_move_s8", _transpose),),

@@ -81,7 +81,10 @@ def _calls(
         if kernel is None:
             continue
         calls = kernel.build(graph, node, kernel.symbol)
-        found.append(_widest(KernelCall(node, calls, option, _scratch_bytes(calls)), board, limit_bytes))
+        overwrites = kernel.overwrites(graph, node)
+        found.append(
+            _widest(KernelCall(node, calls, option, _scratch_bytes(calls), overwrites=overwrites), board, limit_bytes)
+        )
     if not found:
         raise UnsupportedModelError(f"node {node.name} ({node.op.kind}): no kernel reads its weights in any encoding")
     return found

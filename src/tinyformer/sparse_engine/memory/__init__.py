@@ -59,7 +59,7 @@ def plan_with(planner: str, graph: Graph, calls: Sequence[Call]) -> MemoryPlan:
     """Plan the arena with one planner of ``PLANNERS``; arguments and errors are those of ``plan``."""
     placements = PLANNERS[planner](graph, calls)
     bound = max(live_bytes(liveness(graph, calls)).values(), default=0)
-    return MemoryPlan(planner, end_of(placements), bound, placements, aliases(graph))
+    return MemoryPlan(planner, end_of(placements), bound, placements, aliases(graph, calls))
 
 
 def _require_fit(graph: Graph, calls: Sequence[Call], best: MemoryPlan, board: Board) -> None:

@@ -58,7 +58,7 @@ def place(graph: Graph, calls: Sequence[Call]) -> tuple[Placement, ...]:
     Reference: paper Sec. III-D.
     """
     head, tail = _End(), _End()
-    shared = aliases(graph)
+    shared = aliases(graph, calls)
     end_of: dict[str, _End] = {}
     for buffer in liveness(graph, calls):
         end = _shallower(head, tail, buffer)

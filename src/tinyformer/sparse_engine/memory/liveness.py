@@ -1,12 +1,15 @@
 """Liveness: which buffers a graph needs, and from which step to which.
 
 Step i runs ``calls[i]``. A tensor lives from the step that writes it to the last that reads it; a tensor nobody reads
-still takes its place while it is written. Scratch lives at its own step only. Three kinds of tensor need no buffer:
+still takes its place while it is written. Scratch lives at its own step only. Four kinds of tensor need no buffer:
 
 1. Constants: they lie in flash.
 2. The graph's input and output: they are the caller's. The output stays readable, so later nodes may read it.
 3. The results of Reshape: the same bytes under another shape, so they share their input's memory. Seen together, all
    tensors that share memory are one buffer, written once and live until the last read of any of them.
+4. The result of a kernel that may write over an input, where that input is read for the last time, lies in the arena
+   and has as many bytes: it takes the input's memory. If there are several such inputs it is the one that has been
+   there longest, so that a residual stream stays in one place. Seen together they are again one buffer.
 
 Where 2 and 3 meet: what shares memory with the graph's input is the caller's input buffer; what shares memory with
 the graph's output is the caller's output buffer, into which its node writes directly. A graph that only reshapes its
@@ -37,6 +40,11 @@ class Call(Protocol):
         """Bytes it needs besides inputs and output."""
         ...
 
+    @property
+    def overwrites(self) -> tuple[str, ...]:
+        """The inputs whose bytes the output may take."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
@@ -53,11 +61,36 @@ class Buffer:
         return self.first <= other.last and other.first <= self.last
 
 
-def aliases(graph: Graph) -> dict[str, str]:
+def aliases(graph: Graph, calls: Sequence[Call]) -> dict[str, str]:
     """Map each tensor without memory of its own to the tensor whose memory it shares.
 
-    That is the graph's input or output where one of them is among those that share, else the tensor that was computed.
+    That is the graph's input or output where one of them is among those that share, else the tensor that was computed
+    first.
     """
+    shared = _reshaped(graph)
+    last_read = {shared.get(name, name): step for step, call in enumerate(calls) for name in call.node.inputs}
+    written: dict[str, int] = {}
+    taken: dict[str, str] = {}  # from what a kernel writes to the first tensor in that memory
+    for step, call in enumerate(calls):
+        output = shared.get(call.node.output, call.node.output)
+        sources = {shared.get(name, name) for name in call.overwrites if _fits(graph, name, call.node.output)}
+        free = [name for name in sources if name in written and last_read[name] == step]
+        if free and output not in (graph.input, graph.output):
+            oldest = min(free, key=lambda name: (written[name], name))
+            taken[output] = taken.get(oldest, oldest)
+            written[output] = written[oldest]
+        elif output != graph.output:
+            written[output] = step
+    joined = {name: taken.get(root, root) for name, root in shared.items()}
+    return {**joined, **taken}
+
+
+def _fits(graph: Graph, source: str, output: str) -> bool:
+    return graph.tensors[source].nbytes == graph.tensors[output].nbytes
+
+
+def _reshaped(graph: Graph) -> dict[str, str]:
+    """Map the tensors that share memory by being reshapes of one another to the one that stands for them."""
     roots: dict[str, str] = {}
     for node in graph.nodes:
         if isinstance(node.op, Reshape):
@@ -81,7 +114,7 @@ def liveness(graph: Graph, calls: Sequence[Call]) -> tuple[Buffer, ...]:
     Raises:
         PlanError: a call reads what neither the caller nor an earlier call provides.
     """
-    shared = aliases(graph)
+    shared = aliases(graph, calls)
     elsewhere = {shared.get(name, name) for name in (graph.input, graph.output)}
     written: dict[str, int] = {}
     read: dict[str, int] = {}

@@ -44,8 +44,8 @@ class MemoryPlan:
     """The arena of one graph.
 
     ``planner`` made it; ``lower_bound_bytes`` is the largest sum of live bytes, which no plan can beat. ``aliases``
-    maps every tensor that has no memory of its own to the one whose memory it is: a placed tensor, or the graph's
-    input or output, which are the caller's buffers.
+    maps every tensor that has no memory of its own (reshapes, and what kernels write over their input) to the one whose
+    memory it is: a placed tensor, or the graph's input or output, which are the caller's buffers.
     """
 
     planner: str

@@ -1,7 +1,9 @@
 """Check a memory plan without trusting who made it.
 
-Liveness is found again here, backwards from the last step, as sets of live tensors instead of intervals; then each
-step's buffers are sorted by offset and neighbours compared.
+Liveness is found again here, backwards from the last step, as sets of live values instead of intervals: a value is what
+one node computes, under all the names that Reshape gives it. Each step's values are then looked up in the plan, sorted
+by offset, and neighbours compared. Two values may lie in one place at one step only: at the one that writes the one
+over the other, whose last use that is, by a kernel that allows it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ def verify(graph: Graph, calls: Sequence[Call], plan: MemoryPlan) -> None:
     """Check that a plan is right for a graph and its calls.
 
     Every computed node has one call. Every buffer has one aligned place of its size within the arena, as long as it
-    lives. No two buffers that live at the same step overlap. The lower bound is one.
+    lives. No two buffers that live at the same step overlap, but for an output in the place of an input that its kernel
+    may write over and nothing reads later. The lower bound is one.
 
     Raises:
         PlanError: names the step and the buffers of the first fault found.
@@ -30,14 +33,15 @@ def verify(graph: Graph, calls: Sequence[Call], plan: MemoryPlan) -> None:
     if sorted(expected) != sorted(call.node.name for call in calls):
         raise PlanError(f"plan of graph {graph.name}: the calls do not compute the graph's nodes once each")
     storage = _Storage(graph)
-    _check_aliases(graph, plan, storage)
+    _check_aliases(graph, calls, plan, storage)
     places = _places(plan)
     needed: set[_Key] = set()
-    for step, live in _live_sets(calls, storage):
-        needed |= live.keys()
-        _check_step(step, live, places)
-        if sum(live.values()) > plan.lower_bound_bytes:
-            raise PlanError(f"step {step} needs {sum(live.values())} bytes, more than the lower bound of the plan")
+    for step, live, later in _live_sets(calls, storage):
+        there = _placed(step, calls[step], live, later, plan, storage)
+        needed |= there.keys()
+        _check_step(step, there, places)
+        if sum(there.values()) > plan.lower_bound_bytes:
+            raise PlanError(f"step {step} needs {sum(there.values())} bytes, more than the lower bound of the plan")
     for key, place in places.items():
         if key not in needed:
             raise PlanError(f"{_name(place)} has a place that nothing needs")
@@ -80,11 +84,18 @@ class _Storage:
         return "tensor", self._computed[name]
 
 
-def _check_aliases(graph: Graph, plan: MemoryPlan, storage: _Storage) -> None:
+def _check_aliases(graph: Graph, calls: Sequence[Call], plan: MemoryPlan, storage: _Storage) -> None:
+    overwritten = {storage.key(call.node.output): call.overwrites for call in calls}
     for name in graph.tensors:
         members = storage.members(name)
         target = plan.aliases.get(name, name)
-        if target not in members or target in plan.aliases:
+        sources = overwritten.get(storage.key(name), ())
+        shares = target in members or any(
+            plan.aliases.get(source, source) == target and storage.nbytes(source) == storage.nbytes(name)
+            for source in sources
+            if storage.in_arena(source)
+        )
+        if not shares or target in plan.aliases:
             raise PlanError(f"tensor '{name}' is an alias of '{target}', whose memory it does not share")
         if len({plan.aliases.get(member, member) for member in members}) > 1:
             raise PlanError(f"tensors {sorted(members)} share memory, but their aliases differ")
@@ -108,8 +119,8 @@ def _places(plan: MemoryPlan) -> Mapping[_Key, Placement]:
     return places
 
 
-def _live_sets(calls: Sequence[Call], storage: _Storage) -> Iterator[tuple[int, dict[_Key, int]]]:
-    """Yield each step, last first, with the bytes of the buffers that live at it."""
+def _live_sets(calls: Sequence[Call], storage: _Storage) -> Iterator[tuple[int, dict[_Key, int], set[_Key]]]:
+    """Yield each step, last first, with the bytes of the values that live at it, and those that later steps read."""
     later: dict[_Key, int] = {}
     for step, call in reversed(list(enumerate(calls))):
         node = call.node
@@ -120,12 +131,34 @@ def _live_sets(calls: Sequence[Call], storage: _Storage) -> Iterator[tuple[int, 
             live[output] = storage.nbytes(node.output)
         if call.scratch_bytes:
             live["scratch", node.name] = call.scratch_bytes
-        yield step, live
+        yield step, live, set(later)
         later = {**later, **now}
         if output is not None:
             later.pop(output, None)
     if later:
         raise PlanError(f"tensor '{next(iter(later))[1]}' is read before any step writes it")
+
+
+def _placed(
+    step: int, call: Call, live: Mapping[_Key, int], later: set[_Key], plan: MemoryPlan, storage: _Storage
+) -> dict[_Key, int]:
+    """Return the bytes of the places that the values of a step lie in; one shared by two values must be by right."""
+    output = storage.key(call.node.output)
+    given_up = {storage.key(name) for name in call.overwrites} - later - {output}
+    found: dict[_Key, int] = {}
+    holders: dict[_Key, list[_Key]] = {}
+    for value, nbytes in live.items():
+        kind, name = value
+        place = value if kind == "scratch" else (kind, plan.aliases.get(name, name))
+        if found.setdefault(place, nbytes) != nbytes:
+            raise PlanError(f"{kind} '{name}' needs {nbytes} bytes and lies in a place of {found[place]}")
+        holders.setdefault(place, []).append(value)
+    for values in holders.values():
+        inputs = [value for value in values if value != output]
+        if len(values) > 1 and (len(inputs) > 1 or not given_up.issuperset(inputs)):
+            both = " and ".join(f"tensor '{name}'" for _, name in values)
+            raise PlanError(f"{both} overlap at step {step}: they lie in one place")
+    return found
 
 
 def _check_step(step: int, live: Mapping[_Key, int], places: Mapping[_Key, Placement]) -> None:

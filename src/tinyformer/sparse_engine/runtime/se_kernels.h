@@ -62,7 +62,9 @@ int32_t se_conv2d_block2_s8_scratch_bytes(const se_conv2d_params *p);
 int32_t se_conv2d_block4_s8_scratch_bytes(const se_conv2d_params *p);
 
 /* Depthwise: input_channels == output_channels, groups and pixels are not read.
- * weights: (kernel_height, kernel_width, channels): the encoder moves channels last for the dense form. */
+ * weights: (kernel_height, kernel_width, channels): the encoder moves channels last for the dense form.
+ * input may equal output where both have one shape, the strides are 1, dilation_y is 1 and pad_top < kernel_height: a row
+ * of outputs is written when the rows under it are in scratch. The same holds for the block variant. */
 void se_depthwise_conv2d_s8(const se_conv2d_params *p, const int8_t *input, const int8_t *weights, const int32_t *bias,
                             const int32_t *multipliers, int8_t *output, void *scratch);
 int32_t se_depthwise_conv2d_s8_scratch_bytes(const se_conv2d_params *p);
