@@ -21,6 +21,7 @@ from tinyformer.sparse_engine.passes.permute_linear_weights import permute_linea
 from tinyformer.sparse_engine.passes.place_movement import place_movement
 from tinyformer.sparse_engine.passes.pointwise_to_linear import pointwise_to_linear
 from tinyformer.sparse_engine.passes.prove_accumulators import prove_accumulators
+from tinyformer.sparse_engine.passes.remove_channels import remove_channels
 from tinyformer.sparse_engine.passes.remove_identities import remove_identities
 from tinyformer.sparse_engine.passes.rescale_zero_filters import rescale_zero_filters
 from tinyformer.sparse_engine.passes.sink_transposes import sink_transposes
@@ -69,6 +70,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass(fold_zero_points, "kernels multiply stored integers; padding and weights are final"),
     Pass(lower_requantization, "scales become integers"),
     Pass(tabulate_pointwise, "a Silu in parts is one table and one buffer less; needs the integers of its parts"),
+    Pass(remove_channels, "what an emptied filter gives is known to the integer; before sums are bounded"),
     Pass(prove_accumulators, "int32 must hold every sum; needs folded biases and shifts"),
 )
 """The pipeline, in order."""
