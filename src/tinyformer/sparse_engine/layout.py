@@ -113,6 +113,9 @@ def _with_less_scratch(layout: Layout, arranged: Callable[[int], Layout], budget
 
 def _layout(graph: Graph, calls: tuple[KernelCall, ...], board: Board) -> Layout:
     plan = memory.plan(graph, calls)
+    scheduled = memory.schedule(graph, calls)
+    if scheduled != calls and (better := memory.plan(graph, scheduled)).arena_bytes < plan.arena_bytes:
+        calls, plan = scheduled, better
     predicted = cost.predict(graph, calls, plan.arena_bytes, board)
     if predicted is not None:
         return Layout(calls, plan, predicted, predicted.flash_bytes, predicted.ram_bytes)

@@ -67,7 +67,7 @@ def test_through_everything_that_keeps_channels_apart() -> None:
 
 
 def test_padding_border_is_the_zero_point_and_not_the_constant() -> None:
-    """Into a padded convolution a constant goes only where it is the zero point; into an unpadded one it always does."""
+    """Into a padded convolution a constant goes only if it is the zero point; into an unpadded one it always does."""
     for padding, bias, expected in ((SAME, 3000, 8), (SAME, 0, 6), ((0, 0, 0, 0), 3000, 6)):
         b = GraphBuilder((6, 6, 3))
         x = b.conv2d(b.input, 8, (3, 3), padding=SAME)

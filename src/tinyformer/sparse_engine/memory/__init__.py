@@ -10,6 +10,7 @@ from tinyformer.errors import DoesNotFitError
 from tinyformer.sparse_engine.ir import Graph
 from tinyformer.sparse_engine.memory import greedy, head_tail
 from tinyformer.sparse_engine.memory.liveness import Buffer, Call, aliases, live_bytes, liveness
+from tinyformer.sparse_engine.memory.ordering import schedule
 from tinyformer.sparse_engine.memory.placement import ALIGNMENT, MemoryPlan, Placement, PlanError, end_of
 from tinyformer.sparse_engine.memory.verifier import verify
 
@@ -25,6 +26,7 @@ __all__ = [
     "liveness",
     "plan",
     "plan_with",
+    "schedule",
     "verify",
 ]
 

@@ -67,7 +67,7 @@ def aliases(graph: Graph, calls: Sequence[Call]) -> dict[str, str]:
     That is the graph's input or output where one of them is among those that share, else the tensor that was computed
     first.
     """
-    shared = _reshaped(graph)
+    shared = reshaped(graph)
     last_read = {shared.get(name, name): step for step, call in enumerate(calls) for name in call.node.inputs}
     written: dict[str, int] = {}
     taken: dict[str, str] = {}  # from what a kernel writes to the first tensor in that memory
@@ -89,7 +89,7 @@ def _fits(graph: Graph, source: str, output: str) -> bool:
     return graph.tensors[source].nbytes == graph.tensors[output].nbytes
 
 
-def _reshaped(graph: Graph) -> dict[str, str]:
+def reshaped(graph: Graph) -> dict[str, str]:
     """Map the tensors that share memory by being reshapes of one another to the one that stands for them."""
     roots: dict[str, str] = {}
     for node in graph.nodes:

@@ -60,7 +60,7 @@ class _Region:
 
 
 def remove_channels(graph: Graph) -> Graph:
-    """Remove the channels of all-zero filters, their constant folded into what reads them, and channels nobody needs."""
+    """Remove the channels of all-zero filters, their constant folded into what reads them, and those nobody needs."""
     before = None
     while before is not graph:
         before = graph
