@@ -15,7 +15,7 @@ from tinyformer import quantization
 from tinyformer.resources import lower
 from tinyformer.search_space import Path, SearchSpace, SupernetConfig, preset, sample_path, sample_supernet
 from tinyformer.sparse_engine import frontend, passes
-from tinyformer.sparse_engine.ir import Graph, Node
+from tinyformer.sparse_engine.ir import Graph, Operator
 from tinyformer.supernet import SinglePathModel
 
 _GEOMETRY = ("stride", "padding", "dilation", "groups", "kernel", "transpose_b", "shape", "permutation")
@@ -29,12 +29,13 @@ def described(graph: Graph) -> list[tuple[Any, ...]]:
         found = graph.tensors[name]
         return ("constant" if found.constant else order[name], found.shape, found.dtype.value)
 
-    def geometry(node: Node) -> dict[str, Any]:
-        names = {field.name for field in fields(node.op)} & set(_GEOMETRY)  # type: ignore[arg-type]
-        return {name: getattr(node.op, name) for name in names}
+    def geometry(op: Operator) -> dict[str, Any]:
+        values = {field.name: getattr(op, field.name) for field in fields(op)}  # type: ignore[arg-type]
+        inner = {name: geometry(value) for name, value in values.items() if isinstance(value, Operator)}
+        return {name: value for name, value in values.items() if name in _GEOMETRY} | inner
 
     return [
-        (node.op.kind, geometry(node), [tensor(name) for name in node.inputs], tensor(node.output))
+        (node.op.kind, geometry(node.op), [tensor(name) for name in node.inputs], tensor(node.output))
         for node in graph.nodes
     ]
 

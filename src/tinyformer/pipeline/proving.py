@@ -23,7 +23,6 @@ from tinyformer.training import evaluate, normalize
 MODEL_FILE = "model.onnx"
 BUNDLE = "bundle"
 _VERSIONS = ("tinyformer", "torch", "numpy", "onnx", "onnxruntime", "optuna", "ziglang", "unicorn")
-_WEIGHTED = (ops.Conv2D, ops.DepthwiseConv2D, ops.Linear)
 _EMULATED_TIMEOUT_S = 3600.0
 
 
@@ -108,7 +107,7 @@ def float_accuracy(model: SinglePathModel, data: Dataset) -> float:
 def weight_counts(bundle: Path) -> tuple[int, int]:
     """Return how many weights of convolutions and linear layers are not zero, and how many there are."""
     graph: Graph = graph_file.load(bundle / GRAPH_FILE)
-    weights = [graph.data[node.inputs[1]] for node in graph.nodes if isinstance(node.op, _WEIGHTED)]
+    weights = [graph.data[node.inputs[1]] for node in graph.nodes if ops.with_weights(node.op) is not None]
     return sum(int(np.count_nonzero(array)) for array in weights), sum(array.size for array in weights)
 
 

@@ -8,6 +8,8 @@ from functools import lru_cache
 from tinyformer.search_space import INPUT, LayerKind, LayerSpec, Path, SupernetConfig, layers
 from tinyformer.sparse_engine import ops
 from tinyformer.sparse_engine.ir import DType, Graph, Node, Operator, Shape, Tensor
+from tinyformer.sparse_engine.passes.fuse_attention import fuse_attention
+from tinyformer.sparse_engine.passes.fuse_pooling import fuse_pooling
 from tinyformer.sparse_engine.passes.place_movement import place_movement
 
 
@@ -41,8 +43,9 @@ def lower(config: SupernetConfig, path: Path) -> Graph:
 
     It has the operators, shapes and order of ``passes.run(frontend.load(...))`` on the exported int8 model, so that
     selection, coding sizes, cost and memory plan are those of the model. Scales and what follows from them are absent.
-    The node of a layer has the layer's name. Images shrunk to one pixel are an exception: there
-    the passes leave some reshapes more, which cost nothing.
+    The node of a layer has the layer's name; one that several layers are fused into has that of the layer with weights,
+    or of the last one. Images shrunk to one pixel are an exception: there the passes leave some reshapes more, which
+    cost nothing.
 
     Raises:
         ConfigError: the path does not belong to the supernet.
@@ -56,7 +59,8 @@ def lower(config: SupernetConfig, path: Path) -> Graph:
         tensors |= {tensor.name: tensor for tensor in constants}
         tensors[spec.name] = Tensor(spec.name, spec.output_shape)
         nodes.append(Node(spec.name, op, (*inputs, *(tensor.name for tensor in constants)), spec.name))
-    return place_movement(Graph("path", tensors, tuple(nodes), INPUT, nodes[-1].output))
+    graph = place_movement(Graph("path", tensors, tuple(nodes), INPUT, nodes[-1].output))
+    return fuse_attention(fuse_pooling(graph))
 
 
 def _image(config: SupernetConfig) -> tuple[list[Node], dict[str, Tensor]]:

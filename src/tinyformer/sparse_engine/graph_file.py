@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -33,7 +33,7 @@ def save(graph: Graph, path: Path) -> None:
         "output": graph.output,
         "tensors": [_tensor_record(tensor) for tensor in graph.tensors.values()],
         "nodes": [
-            {"name": n.name, "kind": n.op.kind, "attributes": asdict(n.op), "inputs": n.inputs, "output": n.output}  # type: ignore[call-overload]
+            {"name": n.name, "kind": n.op.kind, "attributes": _attributes(n.op), "inputs": n.inputs, "output": n.output}
             for n in graph.nodes
         ],
         "constants": names,
@@ -67,32 +67,58 @@ def load(path: Path) -> Graph:
     return graph
 
 
+def _attributes(op: Operator) -> dict[str, Any]:
+    """Return an operator's fields; what is a structure itself becomes a record that tells which."""
+    return {field.name: _attribute(getattr(op, field.name)) for field in fields(op)}  # type: ignore[arg-type]
+
+
+def _attribute(value: Any) -> Any:
+    if isinstance(value, QuantParams):
+        return _quant_record(value)
+    return {"kind": value.kind, "attributes": _attributes(value)} if isinstance(value, Operator) else value
+
+
+def _quant_record(quant: QuantParams) -> dict[str, Any]:
+    return {"scales": quant.scales, "zero_point": quant.zero_point}
+
+
 def _tensor_record(tensor: Tensor) -> dict[str, Any]:
-    quant = None if tensor.quant is None else {"scales": tensor.quant.scales, "zero_point": tensor.quant.zero_point}
     return {
         "name": tensor.name,
         "shape": tensor.shape,
         "dtype": tensor.dtype.value,
-        "quant": quant,
+        "quant": None if tensor.quant is None else _quant_record(tensor.quant),
         "constant": tensor.constant,
         "axis_order": tensor.axis_order,
     }
 
 
 def _tensor(record: dict[str, Any]) -> Tensor:
-    quant = record["quant"]
-    params = None if quant is None else QuantParams(tuple(quant["scales"]), quant["zero_point"])
     return Tensor(
         record["name"],
         tuple(record["shape"]),
         DType(record["dtype"]),
-        params,
+        None if record["quant"] is None else _quant(record["quant"]),
         record["constant"],
         tuple(record["axis_order"]),
     )
 
 
+def _quant(record: dict[str, Any]) -> QuantParams:
+    return QuantParams(tuple(record["scales"]), record["zero_point"])
+
+
 def _node(record: dict[str, Any]) -> Node:
-    attributes = {k: tuple(v) if isinstance(v, list) else v for k, v in record["attributes"].items()}
+    return Node(record["name"], _operator(record), tuple(record["inputs"]), record["output"])
+
+
+def _operator(record: dict[str, Any]) -> Operator:
+    attributes = {name: _value(value) for name, value in record["attributes"].items()}
     op: Operator = _OPERATORS[record["kind"]](**attributes)
-    return Node(record["name"], op, tuple(record["inputs"]), record["output"])
+    return op
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _operator(value) if "kind" in value else _quant(value)
+    return tuple(value) if isinstance(value, list) else value

@@ -112,16 +112,32 @@ def _with_less_scratch(layout: Layout, arranged: Callable[[int], Layout], budget
 
 
 def _layout(graph: Graph, calls: tuple[KernelCall, ...], board: Board) -> Layout:
-    plan = memory.plan(graph, calls)
     scheduled = memory.schedule(graph, calls)
-    if scheduled != calls and (better := memory.plan(graph, scheduled)).arena_bytes < plan.arena_bytes:
-        calls, plan = scheduled, better
+    reordered = scheduled != calls
+    calls, plan = _planned(graph, calls)
+    if reordered:
+        scheduled, better = _planned(graph, scheduled)
+        if better.arena_bytes < plan.arena_bytes:
+            calls, plan = scheduled, better
     predicted = cost.predict(graph, calls, plan.arena_bytes, board)
     if predicted is not None:
         return Layout(calls, plan, predicted, predicted.flash_bytes, predicted.ram_bytes)
     borders = graph.tensors[graph.input].nbytes + graph.tensors[graph.output].nbytes
     weights = sum(call.encoding.nbytes for call in calls if call.encoding is not None)
     return Layout(calls, plan, None, weights, plan.arena_bytes + borders + board.stack_bytes)
+
+
+def _planned(graph: Graph, calls: tuple[KernelCall, ...]) -> tuple[tuple[KernelCall, ...], MemoryPlan]:
+    """Return a plan, and the calls with more scratch where memory is free at their step."""
+    live = memory.live_bytes(memory.liveness(graph, calls))
+    most = max(live.values(), default=0)
+    filled = tuple(kernels.fill(call, most - live.get(step, 0)) for step, call in enumerate(calls))
+    plan = memory.plan(graph, filled)
+    if filled != calls and plan.arena_bytes > plan.lower_bound_bytes:
+        least = memory.plan(graph, calls)
+        if least.arena_bytes < plan.arena_bytes:
+            return calls, least
+    return filled, plan
 
 
 def require_fit(layout: Layout, budget: Budget, name: str) -> None:

@@ -16,6 +16,8 @@ Softmax            x (..., N), over the last axis
 LayerNorm          x (..., C), gamma* (C,) int16, beta* (C,) int32, over the last axis
 MaxPool2D          x (H, W, C)
 AvgPool2D          x (H, W, C), multiplier+ (1,) or (kh * kw,) int32
+PooledConv2D       as Conv2D
+Attention          query (..., M, D), key (..., K, D) or (..., D, K), value (..., K, N) or (..., N, K)
 Lookup             x (any), table* (256,) int8
 Reshape ... Pad    x (any); Concat any number
 =================  =======================================================================================
@@ -28,7 +30,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
-from tinyformer.sparse_engine.ir import Shape
+from tinyformer.sparse_engine.ir import Operator, QuantParams, Shape
 
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
@@ -285,6 +287,53 @@ class AvgPool2D(_WithoutMacs):
 
 
 @dataclass(frozen=True, slots=True)
+class PooledConv2D:
+    """A convolution and the maximum over windows of its output, which never exists as a whole.
+
+    ``quant`` is the quantisation of the convolution's output.
+    """
+
+    kind: ClassVar[str] = "pooled_conv2d"
+    conv: Conv2D
+    pool: MaxPool2D
+    quant: QuantParams | None = None
+
+    def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """Return (H', W', O) of the maxima."""
+        return self.pool.infer_shape([self.conv.infer_shape(inputs)])
+
+    def macs(self, inputs: Sequence[Shape]) -> int:
+        """Return those of the convolution."""
+        return self.conv.macs(inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Softmax(query x key) x value, without the matrix of tokens by tokens.
+
+    ``scores``, ``softmax`` and ``context`` are the three steps, ``scores_quant`` and ``weights_quant`` the
+    quantisations of what the first two give.
+    """
+
+    kind: ClassVar[str] = "attention"
+    scores: MatMul
+    softmax: Softmax
+    context: MatMul
+    scores_quant: QuantParams | None = None
+    weights_quant: QuantParams | None = None
+
+    def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """Return (..., M, N)."""
+        query, key, value = inputs
+        return self.context.infer_shape([self.scores.infer_shape([query, key]), value])
+
+    def macs(self, inputs: Sequence[Shape]) -> int:
+        """Return those of both products."""
+        query, key, value = inputs
+        return self.scores.macs([query, key]) + self.context.macs([self.scores.infer_shape([query, key]), value])
+
+
+@dataclass(frozen=True, slots=True)
 class Lookup(_WithoutMacs):
     """A unary function of int8 as a table indexed by x + 128."""
 
@@ -380,3 +429,9 @@ class Pad(_WithoutMacs):
         if not len(x) == len(self.before) == len(self.after):
             raise ValueError(f"padding of {len(self.before)} axes does not fit {x}")
         return tuple(b + d + a for b, d, a in zip(self.before, x, self.after, strict=True))
+
+
+def with_weights(op: Operator) -> Conv2D | DepthwiseConv2D | Linear | None:
+    """Return the operator that multiplies by constant weights, the node's second input: this one or one inside it."""
+    inner = op.conv if isinstance(op, PooledConv2D) else op
+    return inner if isinstance(inner, Conv2D | DepthwiseConv2D | Linear) else None

@@ -8,13 +8,14 @@ products use raw integers, and padding uses the input's zero point.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tinyformer.sparse_engine import fixed_point, ops
-from tinyformer.sparse_engine.ir import Graph, Node
+from tinyformer.sparse_engine.ir import Graph, Node, Tensor
 
 Array = npt.NDArray[np.integer]
 Int64Array = npt.NDArray[np.int64]
@@ -152,6 +153,37 @@ def _layer_norm(graph: Graph, node: Node, values: Values) -> Int64Array:
     return _requantize(graph, node, normalized * gamma + beta, op.multiplier)
 
 
+def _composed(graph: Graph, values: Values, inner: list[Tensor], nodes: list[Node]) -> Int64Array:
+    """Run operators one after the other; ``inner`` are the tensors between them."""
+    wider = replace(graph, tensors={**graph.tensors, **{tensor.name: tensor for tensor in inner}})
+    known = dict(values)
+    for node in nodes:
+        result = _SEMANTICS[type(node.op)](wider, node, known)
+        known[node.output] = result.astype(wider.tensors[node.output].dtype.numpy)
+    return known[nodes[-1].output].astype(np.int64)
+
+
+def _pooled_conv2d(graph: Graph, node: Node, values: Values) -> Int64Array:
+    op: ops.PooledConv2D = node.op  # type: ignore[assignment]
+    full = Tensor(f"{node.name}/full", op.conv.infer_shape(graph.input_shapes(node)), quant=op.quant)
+    conv = Node(full.name, op.conv, node.inputs, full.name)
+    return _composed(graph, values, [full], [conv, Node(node.name, op.pool, (full.name,), node.output)])
+
+
+def _attention(graph: Graph, node: Node, values: Values) -> Int64Array:
+    op: ops.Attention = node.op  # type: ignore[assignment]
+    query, key, value = node.inputs
+    shape = op.scores.infer_shape([graph.tensors[query].shape, graph.tensors[key].shape])
+    scores = Tensor(f"{node.name}/scores", shape, quant=op.scores_quant)
+    weights = Tensor(f"{node.name}/weights", shape, quant=op.weights_quant)
+    nodes = [
+        Node(scores.name, op.scores, (query, key), scores.name),
+        Node(weights.name, op.softmax, (scores.name,), weights.name),
+        Node(node.name, op.context, (weights.name, value), node.output),
+    ]
+    return _composed(graph, values, [scores, weights], nodes)
+
+
 def _max_pool2d(graph: Graph, node: Node, values: Values) -> Int64Array:
     op: ops.MaxPool2D = node.op  # type: ignore[assignment]
     windows = _windows(_wide(node, values, 0), op, op.kernel, (1, 1), np.iinfo(np.int16).min)
@@ -212,6 +244,8 @@ _SEMANTICS: Mapping[type, Callable[[Graph, Node, Values], Int64Array]] = {
     ops.Mul: _mul,
     ops.Softmax: _softmax,
     ops.LayerNorm: _layer_norm,
+    ops.PooledConv2D: _pooled_conv2d,
+    ops.Attention: _attention,
     ops.MaxPool2D: _max_pool2d,
     ops.AvgPool2D: _avg_pool2d,
     ops.Lookup: _lookup,

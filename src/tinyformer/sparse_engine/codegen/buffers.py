@@ -62,14 +62,14 @@ class Buffers:
             return "output", 0
         return "arena", self._offset("tensor", root)
 
-    def tensor(self, name: str) -> str:
-        """Return the C pointer to an activation."""
+    def tensor(self, name: str, beyond: int = 0) -> str:
+        """Return the C pointer to an activation, or ``beyond`` bytes into it."""
         place, offset = self.location(name)
-        return self._pointer(offset) if place == "arena" else place
+        return _pointer(self.arena if place == "arena" else place, offset + beyond)
 
-    def scratch(self, node: str) -> str:
-        """Return the C pointer to a node's scratch."""
-        return self._pointer(self._offset("scratch", node))
+    def scratch(self, node: str, beyond: int = 0) -> str:
+        """Return the C pointer to a node's scratch, or ``beyond`` bytes into it."""
+        return _pointer(self.arena, self._offset("scratch", node) + beyond)
 
     def _offset(self, kind: str, name: str) -> int:
         offset = self.offsets.get((kind, name))
@@ -77,5 +77,6 @@ class Buffers:
             raise GraphError(f"the memory plan has no place for the {kind} of '{name}'")
         return offset
 
-    def _pointer(self, offset: int) -> str:
-        return f"{self.arena} + {offset}" if offset else self.arena
+
+def _pointer(base: str, offset: int) -> str:
+    return f"{base} + {offset}" if offset else base

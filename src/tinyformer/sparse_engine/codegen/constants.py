@@ -18,6 +18,7 @@ _ALIGNMENT_BYTES = 4
 
 _ROLES: Mapping[type[Operator], tuple[str, ...]] = {
     ops.Conv2D: ("input", "weights", "bias", "multipliers"),
+    ops.PooledConv2D: ("input", "weights", "bias", "multipliers"),
     ops.DepthwiseConv2D: ("input", "weights", "bias", "multipliers"),
     ops.Linear: ("input", "weights", "bias", "multipliers"),
     ops.LayerNorm: ("input", "gamma", "beta"),

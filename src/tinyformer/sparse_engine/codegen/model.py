@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import groupby
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -151,15 +152,20 @@ class _Writer:
         lines: list[str] = []
         statements: list[str] = []
         used: set[str] = set()
-        for step, call in enumerate(kernel_call.calls):
-            arguments = [self._argument(index, kernel_call, argument) for argument in call.arguments]
-            if call.params_type is not None:
-                variable = f"params_{step}" if several else "params"
-                initialisers = [f".{name} = {_literal(value)}" for name, value in call.params]
-                lines += text.constant_struct(call.params_type, variable, initialisers)
-                arguments.insert(0, f"&{variable}")
-            statements += text.call(call.symbol, arguments)
-            used.update(arguments)
+        step = 0
+        for loops, together in groupby(kernel_call.calls, key=lambda call: call.loops):
+            inside: list[str] = []
+            for call in together:
+                arguments = [self._argument(index, kernel_call, argument) for argument in call.arguments]
+                used.update(argument.partition(" ")[0] for argument in arguments)
+                if call.params_type is not None:
+                    variable = f"params_{step}" if several else "params"
+                    initialisers = [f".{name} = {_literal(value)}" for name, value in call.params]
+                    lines += text.constant_struct(call.params_type, variable, initialisers)
+                    arguments.insert(0, f"&{variable}")
+                inside += text.call(call.symbol, arguments, len(loops))
+                step += 1
+            statements += text.loops(loops, inside)
         lines += [f"    (void){pointer};" for pointer in ("input", "output") if pointer not in used]
         return _NodeFunction(index, self._comment(index, kernel_call), tuple(lines + statements))
 
@@ -169,11 +175,13 @@ class _Writer:
                 return text.integer(value)
             case WeightsArgument():
                 return self.pool.weights[index]
-            case ScratchArgument():
-                return self.buffers.scratch(kernel_call.node.name) if kernel_call.scratch_bytes else "NULL"
-            case TensorArgument(name):
-                constant = self.graph.tensors[name].constant
-                return self.pool.tensors[index, name] if constant else self.buffers.tensor(name)
+            case ScratchArgument(offset):
+                name = kernel_call.node.name
+                return self.buffers.scratch(name, offset) if kernel_call.scratch_bytes else "NULL"
+            case TensorArgument(name, offset, steps):
+                if not self.graph.tensors[name].constant:
+                    return self.buffers.tensor(name, offset) + text.strides(steps)
+                return self.pool.tensors[index, name] + (f" + {offset}" if offset else "") + text.strides(steps)
 
     def _comment(self, index: int, kernel_call: KernelCall) -> str:
         node = kernel_call.node

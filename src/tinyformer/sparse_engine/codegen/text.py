@@ -12,6 +12,7 @@ from tinyformer.errors import ConfigError
 
 LINE_WIDTH = 120
 _INDENT = "    "
+_VARIABLES = ("i", "j", "k")
 NAME_LENGTH_MAX = 40
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 _RESERVED = frozenset(
@@ -107,9 +108,25 @@ def array(values: npt.NDArray[np.integer]) -> str:
     return "\n".join(fill([integer(value) for value in values.ravel().tolist()], _INDENT, _INDENT, ","))
 
 
-def call(symbol: str, arguments: Sequence[str]) -> list[str]:
-    """Return the indented lines of one call statement, continued under its first argument."""
-    opening = f"{_INDENT}{symbol}("
+def strides(steps: Sequence[int]) -> str:
+    """Return what the turns of the loops around an expression add to it, the outermost first."""
+    terms = (f" + {variable} * {step}" for variable, step in zip(_VARIABLES, steps, strict=False) if step)
+    return "".join(terms)
+
+
+def loops(turns: Sequence[int], inside: Sequence[str]) -> list[str]:
+    """Return statements, indented once for each loop, within their loops, the outermost first."""
+    lines = list(inside)
+    for depth, count in reversed(list(enumerate(turns))):
+        variable, indent = _VARIABLES[depth], _INDENT * (depth + 1)
+        opening = f"{indent}for (int32_t {variable} = 0; {variable} < {count}; {variable}++) {{"
+        lines = [opening, *lines, f"{indent}}}"]
+    return lines
+
+
+def call(symbol: str, arguments: Sequence[str], depth: int = 0) -> list[str]:
+    """Return the lines of one call statement inside ``depth`` loops, continued under its first argument."""
+    opening = f"{_INDENT * (depth + 1)}{symbol}("
     return fill(arguments, opening, " " * len(opening), ");")
 
 

@@ -15,7 +15,6 @@ from tinyformer.sparse_engine.coding.encoding import BlockDensity, EncodedWeight
 from tinyformer.sparse_engine.ir import Graph, GraphError, Node
 
 ENCODINGS: Mapping[str, Encoding] = {encoding.name: encoding for encoding in (Dense(), BlockRle())}
-_WEIGHTED = (ops.Conv2D, ops.DepthwiseConv2D, ops.Linear)
 _UNPRUNED = BlockDensity(0.0, 1)
 
 
@@ -37,7 +36,7 @@ def options(graph: Graph, densities: Mapping[str, BlockDensity] | None = None) -
     """
     found = {}
     for node in graph.nodes:
-        if isinstance(node.op, _WEIGHTED):
+        if ops.with_weights(node.op) is not None:
             density = (densities or {}).get(node.name, _UNPRUNED)
             found[node.name] = tuple(_node_options(graph, node, density))
     return found
@@ -46,9 +45,10 @@ def options(graph: Graph, densities: Mapping[str, BlockDensity] | None = None) -
 def _node_options(graph: Graph, node: Node, density: BlockDensity) -> list[Option]:
     name = node.inputs[1]
     weight = graph.data.get(name)
+    operator = ops.with_weights(node.op) or node.op
     found = []
     for encoding in ENCODINGS.values():
-        for block in encoding.blocks(node.op):
+        for block in encoding.blocks(operator):
             if weight is None:
                 nbytes = encoding.expected_nbytes(graph.tensors[name].shape, block, density)
             else:

@@ -84,7 +84,8 @@ def instructions(call: KernelCall, table: CostTable) -> float:
     total = 0.0
     for c_call in call.calls:
         each = table.instructions[c_call.symbol]
-        total += sum(each.get(name, 0.0) * count for name, count in counts(c_call, call.encoding).items())
+        once = sum(each.get(name, 0.0) * count for name, count in counts(c_call, call.encoding).items())
+        total += c_call.times * once
     return total
 
 

@@ -11,7 +11,7 @@ from tinyformer.sparse_engine.kernels.calls import (
     WeightsArgument,
 )
 from tinyformer.sparse_engine.kernels.catalogue import CATALOGUE, Kernel
-from tinyformer.sparse_engine.kernels.selection import Objective, Predict, SoftmaxVariant, select
+from tinyformer.sparse_engine.kernels.selection import Objective, Predict, SoftmaxVariant, fill, select
 
 __all__ = [
     "CATALOGUE",
@@ -27,5 +27,6 @@ __all__ = [
     "SoftmaxVariant",
     "TensorArgument",
     "WeightsArgument",
+    "fill",
     "select",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 
 from tinyformer.sparse_engine.coding import Option
 from tinyformer.sparse_engine.ir import Node
@@ -13,9 +14,14 @@ Params = tuple[tuple[str, ParamValue], ...]
 
 @dataclass(frozen=True, slots=True)
 class TensorArgument:
-    """A pointer to a tensor of the graph: an activation, or the plain array of a constant."""
+    """A pointer to a tensor of the graph: an activation, or the plain array of a constant.
+
+    It points ``offset`` elements beyond the tensor's first, and ``steps`` further with each turn of the call's loops.
+    """
 
     name: str
+    offset: int = 0
+    steps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +31,9 @@ class WeightsArgument:
 
 @dataclass(frozen=True, slots=True)
 class ScratchArgument:
-    """A pointer to the node's scratch, null when it needs none."""
+    """A pointer to the node's scratch, ``offset`` bytes in; null when it needs none."""
+
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +52,21 @@ class CCall:
 
     ``params`` are the fields of the constant struct ``params_type``, which is the first argument; ``arguments`` are
     the others, in order. Functions without a struct have ``params_type`` None.
+
+    ``loops`` are the numbers of turns of the loops around the call, the outermost first. Neighbours with equal loops
+    run in one nest, one after the other in each turn.
     """
 
     symbol: str
     arguments: tuple[Argument, ...]
     params_type: str | None = None
     params: Params = ()
+    loops: tuple[int, ...] = ()
+
+    @property
+    def times(self) -> int:
+        """How often it is called."""
+        return prod(self.loops)
 
     def param(self, name: str) -> int:
         """Return the value of one scalar parameter."""
@@ -69,6 +86,7 @@ class KernelCall:
 
     ``encoding`` is the chosen weight encoding, None for nodes without weights; ``why`` says in words why it was
     chosen. ``overwrites`` names the inputs of which the kernel allows that the output lies in the same bytes.
+    ``alternatives`` compute the same by fewer instructions with more scratch, the least scratch first.
     """
 
     node: Node
@@ -77,6 +95,7 @@ class KernelCall:
     scratch_bytes: int = 0
     why: str = ""
     overwrites: tuple[str, ...] = ()
+    alternatives: tuple[KernelCall, ...] = ()
 
     @property
     def encoding_name(self) -> str:
@@ -87,15 +106,20 @@ class KernelCall:
 
     @property
     def symbol(self) -> str:
-        """The C function that does the node's work: the last one called."""
-        return self.calls[-1].symbol
+        """The C function that does the node's work: the one that reads its weights, else the last one called."""
+        return self._main.symbol
 
     @property
     def params_type(self) -> str | None:
         """The parameter struct of that function."""
-        return self.calls[-1].params_type
+        return self._main.params_type
 
     @property
     def params(self) -> Params:
         """The parameters of that function."""
-        return self.calls[-1].params
+        return self._main.params
+
+    @property
+    def _main(self) -> CCall:
+        weighted = (call for call in self.calls if any(isinstance(a, WeightsArgument) for a in call.arguments))
+        return next(weighted, self.calls[-1])

@@ -385,3 +385,9 @@ def find(graph: Graph, node: Node, encoding: tuple[str, int] | None, variant: st
         if row.encoding == encoding and row.variant in {"", variant} and row.when(graph, node):
             return row
     return None
+
+
+def windowed(graph: Graph, node: Node, encoding: tuple[str, int]) -> Kernel | None:
+    """Return the kernel that computes a convolution row by row, not as a linear layer; None without one."""
+    rows = (row for row in CATALOGUE[ops.Conv2D] if row.build is _conv2d and row.encoding == encoding)
+    return next((row for row in rows if row.when(graph, node)), None)

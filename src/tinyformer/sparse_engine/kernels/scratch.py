@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from tinyformer.sparse_engine.kernels.calls import CCall
+
 Params = Mapping[str, int]
 
 WIDE_PIXELS = 8  # SE_WIDE_PIXELS: outputs for which a weight is decoded once, with a wide strip
@@ -117,3 +119,9 @@ SCRATCH_BYTES: Mapping[str, Callable[[Params], int]] = MappingProxyType(
         "se_layer_norm_s8": layer_norm,
     }
 )
+
+
+def scratch_bytes(call: CCall) -> int:
+    """Return the scratch bytes of one call of a C function."""
+    rule = SCRATCH_BYTES.get(call.symbol)
+    return 0 if rule is None else rule({name: value for name, value in call.params if isinstance(value, int)})

@@ -11,9 +11,9 @@ from tinyformer.errors import ConfigError, UnsupportedModelError
 from tinyformer.sparse_engine import ops
 from tinyformer.sparse_engine.coding import Option
 from tinyformer.sparse_engine.ir import Graph, Node
-from tinyformer.sparse_engine.kernels import catalogue
+from tinyformer.sparse_engine.kernels import catalogue, row_blocks
 from tinyformer.sparse_engine.kernels.calls import CCall, KernelCall
-from tinyformer.sparse_engine.kernels.scratch import SCRATCH_BYTES, WIDE_PIXELS
+from tinyformer.sparse_engine.kernels.scratch import WIDE_PIXELS, scratch_bytes
 
 Objective = Literal["size", "speed", "balanced"]
 SoftmaxVariant = Literal["table", "lazy"]
@@ -65,6 +65,15 @@ def select(
     return tuple(chosen)
 
 
+def fill(call: KernelCall, room_bytes: int) -> KernelCall:
+    """Return the alternative of a call that takes the most of ``room_bytes`` further bytes of scratch, or the call."""
+    limit = call.scratch_bytes + room_bytes
+    fitting = [other for other in call.alternatives if other.scratch_bytes <= limit]
+    if not fitting:
+        return call
+    return replace(fitting[-1], why=call.why, alternatives=call.alternatives[len(fitting) :])
+
+
 def _calls(
     graph: Graph,
     node: Node,
@@ -75,37 +84,38 @@ def _calls(
 ) -> list[KernelCall]:
     """Return one call per encoding that a kernel can read."""
     found = []
+    fused = row_blocks.BUILDERS.get(type(node.op))
     for option in options or (None,):
+        if fused is not None:
+            ways = fused(graph, node, option, softmax)
+            found += [_widest(replace(ways[0], alternatives=ways[1:]), board, limit_bytes)] if ways else []
+            continue
         encoding = None if option is None else (option.encoding, option.block)
         kernel = catalogue.find(graph, node, encoding, softmax)
         if kernel is None:
             continue
         calls = kernel.build(graph, node, kernel.symbol)
         overwrites = kernel.overwrites(graph, node)
-        found.append(
-            _widest(KernelCall(node, calls, option, _scratch_bytes(calls), overwrites=overwrites), board, limit_bytes)
-        )
+        narrow = KernelCall(node, calls, option, _most_scratch(calls), overwrites=overwrites)
+        found.append(_widest(narrow, board, limit_bytes))
     if not found:
         raise UnsupportedModelError(f"node {node.name} ({node.op.kind}): no kernel reads its weights in any encoding")
     return found
 
 
 def _widest(call: KernelCall, board: Board, limit_bytes: int | None) -> KernelCall:
-    """Return the call with a wide strip, where the core has the registers for one and the scratch is allowed."""
+    """Return the call with wide strips, where the core has the registers for them and the scratch is allowed."""
     calls = tuple(c_call.with_param(catalogue.STRIP_PIXELS, WIDE_PIXELS) for c_call in call.calls)
-    scratch_bytes = _scratch_bytes(calls)
-    if not board.isa.dsp or (limit_bytes is not None and scratch_bytes > limit_bytes):
+    own_bytes = call.scratch_bytes - _most_scratch(call.calls)
+    needed_bytes = own_bytes + _most_scratch(calls)
+    if not board.isa.dsp or (limit_bytes is not None and needed_bytes > limit_bytes):
         return call
-    return replace(call, calls=calls, scratch_bytes=scratch_bytes)
+    alternatives = tuple(_widest(other, board, None) for other in call.alternatives)
+    return replace(call, calls=calls, scratch_bytes=needed_bytes, alternatives=alternatives)
 
 
-def _scratch_bytes(calls: Sequence[CCall]) -> int:
-    found = [0]
-    for call in calls:
-        rule = SCRATCH_BYTES.get(call.symbol)
-        if rule is not None:
-            found.append(rule({name: value for name, value in call.params if isinstance(value, int)}))
-    return max(found)
+def _most_scratch(calls: Sequence[CCall]) -> int:
+    return max((scratch_bytes(call) for call in calls), default=0)
 
 
 def _within(found: list[KernelCall], limit_bytes: int | None) -> list[KernelCall]:

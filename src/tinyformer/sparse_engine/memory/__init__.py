@@ -23,6 +23,7 @@ __all__ = [
     "Placement",
     "PlanError",
     "aliases",
+    "live_bytes",
     "liveness",
     "plan",
     "plan_with",

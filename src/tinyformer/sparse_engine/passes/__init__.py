@@ -15,7 +15,9 @@ from tinyformer.sparse_engine.ir import Graph, GraphError
 from tinyformer.sparse_engine.passes.channels_last import channels_last_input, channels_last_output
 from tinyformer.sparse_engine.passes.fold_padding import fold_padding
 from tinyformer.sparse_engine.passes.fold_zero_points import fold_zero_points
+from tinyformer.sparse_engine.passes.fuse_attention import fuse_attention
 from tinyformer.sparse_engine.passes.fuse_lookups import fuse_clamps, merge_lookups
+from tinyformer.sparse_engine.passes.fuse_pooling import fuse_pooling
 from tinyformer.sparse_engine.passes.lower_requantization import lower_requantization
 from tinyformer.sparse_engine.passes.permute_linear_weights import permute_linear_weights
 from tinyformer.sparse_engine.passes.place_movement import place_movement
@@ -72,6 +74,8 @@ PIPELINE: tuple[Pass, ...] = (
     Pass(tabulate_pointwise, "a Silu in parts is one table and one buffer less; needs the integers of its parts"),
     Pass(remove_channels, "what an emptied filter gives is known to the integer; before sums are bounded"),
     Pass(prove_accumulators, "int32 must hold every sum; needs folded biases and shifts"),
+    Pass(fuse_pooling, "a convolution under a maximum need not exist as a whole; last, as it joins finished operators"),
+    Pass(fuse_attention, "nor need a matrix of tokens by tokens; for the same reason"),
 )
 """The pipeline, in order."""
 

@@ -86,9 +86,7 @@ def _without_idle_channels(graph: Graph, producer: Node) -> Graph:
         weight = graph.data[node.inputs[1]]
         unread = ~weight.reshape(-1, weight.shape[-1]).any(axis=0)
         known = region.channels[node.inputs[0]]
-        padded = isinstance(node.op, Conv2D) and any(node.op.padding)
-        absorbed = known.constant & (known.values == _zero_point(graph, node.inputs[0]) if padded else True)
-        idle &= (unread | absorbed).reshape(-1, count).all(axis=0)
+        idle &= (unread | _everywhere(graph, node, known)).reshape(-1, count).all(axis=0)
     if idle.all():
         idle[0] = False  # a tensor needs a channel
     return _rebuilt(graph, region, np.flatnonzero(idle), _order(idle)) if idle.any() else graph
@@ -139,6 +137,12 @@ def _zero_point(graph: Graph, name: str) -> int:
     return 0 if quant is None else quant.zero_point
 
 
+def _everywhere(graph: Graph, node: Node, x: _Channels) -> npt.NDArray[np.bool_]:
+    """Return which channels of a layer's input are constant beyond the border too."""
+    padded = not isinstance(node.op, Linear) and any(_op(node).padding)
+    return x.constant & (x.values == _zero_point(graph, node.inputs[0])) if padded else x.constant
+
+
 def _requantized(
     graph: Graph, node: Node, accumulators: npt.NDArray[np.integer], multipliers: npt.NDArray[np.integer]
 ) -> npt.NDArray[np.int64]:
@@ -157,7 +161,7 @@ def _emptied(graph: Graph, node: Node) -> _Channels:
 def _depthwise(graph: Graph, node: Node, x: _Channels) -> _Channels:
     weight, bias, multipliers = (graph.data[name] for name in node.inputs[1:])
     sums = weight.reshape(len(weight), -1).sum(axis=1, dtype=np.int64)
-    everywhere = x.constant & (x.values == _zero_point(graph, node.inputs[0]) if any(_op(node).padding) else True)
+    everywhere = _everywhere(graph, node, x)
     constant = ~weight.reshape(len(weight), -1).any(axis=1) | everywhere
     return _Channels(constant, _requantized(graph, node, bias + np.where(everywhere, x.values, 0) * sums, multipliers))
 

@@ -1,0 +1,52 @@
+"""Fuse the three steps of attention, so that no matrix of tokens by tokens need exist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinyformer.sparse_engine.ir import Graph, Node
+from tinyformer.sparse_engine.ops import Attention, MatMul, Softmax
+from tinyformer.sparse_engine.passes.rewriting import Rewriter
+
+
+def fuse_attention(graph: Graph) -> Graph:
+    """Join MatMul, Softmax and MatMul, each the only reader of the one before, into an Attention.
+
+    The joined node has the last one's name, place and output.
+    """
+    joined = {node.name: steps for node in graph.nodes if (steps := _steps(graph, node)) is not None}
+    if not joined:
+        return graph
+    inside = {step.name for steps in joined.values() for step in steps}
+    rewriter = Rewriter(graph)
+    for node in graph.nodes:
+        if node.name in joined:
+            scores, softmax = joined[node.name]
+            op = _attention(graph, scores, softmax, node)
+            rewriter.put(node, op, tuple(rewriter.read(name) for name in (*scores.inputs, node.inputs[1])))
+        elif node.name not in inside:
+            rewriter.keep(node)
+    return rewriter.finish()
+
+
+def _steps(graph: Graph, context: Node) -> tuple[Node, Node] | None:
+    """Return the scores and the softmax of which a node is the product with the values."""
+    if not isinstance(context.op, MatMul) or context.inputs[0] == context.inputs[1]:
+        return None
+    softmax = _only_for(graph, context)
+    if softmax is None or not isinstance(softmax.op, Softmax):
+        return None
+    scores = _only_for(graph, softmax)
+    return (scores, softmax) if scores is not None and isinstance(scores.op, MatMul) else None
+
+
+def _only_for(graph: Graph, node: Node) -> Node | None:
+    """Return what computes a node's first input for nobody else."""
+    name = node.inputs[0]
+    alone = graph.consumers()[name] == [node] and name != graph.output
+    return graph.producers().get(name) if alone else None
+
+
+def _attention(graph: Graph, scores: Node, softmax: Node, context: Node) -> Attention:
+    steps: list[Any] = [scores.op, softmax.op, context.op]
+    return Attention(*steps, *(graph.tensors[step.output].quant for step in (scores, softmax)))
