@@ -19,18 +19,26 @@ This is what ``se_block_weights`` in ``runtime/se_kernels.h`` reads.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import ceil, fsum
 
 import numpy as np
 import numpy.typing as npt
 
 from tinyformer.sparse_engine import ops
-from tinyformer.sparse_engine.coding.encoding import BlockDensity, EncodedWeights, Int8Array, Plane, lines
+from tinyformer.sparse_engine.coding import stored_blocks
+from tinyformer.sparse_engine.coding.encoding import BlockDensity, EncodedWeights, Int8Array, Plane
+from tinyformer.sparse_engine.coding.stored_blocks import StoredBlocks
 from tinyformer.sparse_engine.ir import Operator, Shape
 
 STEP = 256  # blocks from one stored block to the next, at most
 COUNT_MAX = 2**16 - 1
 BLOCKS: Mapping[type, tuple[int, ...]] = {ops.Conv2D: (2, 4), ops.Linear: (2, 4), ops.DepthwiseConv2D: (3,)}
+
+
+def blocks_of(op: Operator) -> tuple[int, ...]:
+    """Return the sparse codes' block sizes: 2 and 4 for linear layers and ungrouped convolutions, 3 for depthwise."""
+    if isinstance(op, ops.Conv2D) and op.groups != 1:
+        return ()
+    return BLOCKS.get(type(op), ())
 
 
 class BlockRle:
@@ -40,9 +48,7 @@ class BlockRle:
 
     def blocks(self, op: Operator) -> tuple[int, ...]:
         """Return 2 and 4 for linear layers and ungrouped convolutions, 3 for depthwise ones."""
-        if isinstance(op, ops.Conv2D) and op.groups != 1:
-            return ()
-        return BLOCKS.get(type(op), ())
+        return blocks_of(op)
 
     def encode(self, weight: Int8Array, block: int) -> EncodedWeights:
         """Return the planes counts, distances and values.
@@ -50,64 +56,29 @@ class BlockRle:
         Raises:
             ValueError: a filter has more than 65535 stored blocks.
         """
-        filters, blocks, gaps = _nonzero_blocks(weight, block)
-        inserted = gaps // STEP
-        counts = _counts(len(weight), filters, inserted)
-        if counts.max(initial=0) > COUNT_MAX:
-            raise ValueError(f"a filter of {weight[0].size} weights has more than {COUNT_MAX} blocks of {block}")
-        ends = np.cumsum(inserted + 1)
-        stored = int(ends[-1]) if ends.size else 0
-        distances = np.full(stored, STEP - 1, np.uint8)
-        distances[ends - 1] = gaps % STEP
-        values = np.zeros((stored, block), np.int8)
-        values[ends - 1] = blocks
+        stored = stored_blocks.store(weight, block, STEP)
         planes = (
-            Plane("counts", counts.astype(np.uint16)),
-            Plane("distances", distances),
-            Plane("values", values.ravel()),
+            Plane("counts", checked_counts(stored, weight, block)),
+            Plane("distances", stored.distances.astype(np.uint8)),
+            Plane("values", stored.values.ravel()),
         )
         return EncodedWeights(self.name, block, weight.shape, planes)
 
     def decode(self, encoded: EncodedWeights) -> Int8Array:
         """Return the weights."""
-        filters, filter_lines, length = lines(encoded.shape)
-        in_line = ceil(length / encoded.block)
-        counts = encoded.plane("counts").astype(np.int64)
-        steps = encoded.plane("distances").astype(np.int64) + 1
-        owner = np.repeat(np.arange(filters), counts)
-        walked = np.concatenate([[0], np.cumsum(steps)])
-        starts = np.concatenate([[0], np.cumsum(counts)])[:-1]
-        blocks = np.zeros((filters, filter_lines * in_line, encoded.block), np.int8)
-        blocks[owner, walked[1:] - walked[starts][owner] - 1] = encoded.plane("values").reshape(-1, encoded.block)
-        padded = blocks.reshape(filters, filter_lines, in_line * encoded.block)
-        return np.ascontiguousarray(padded[:, :, :length]).reshape(encoded.shape)
+        counts, distances = (encoded.plane(name).astype(np.int64) for name in ("counts", "distances"))
+        values = encoded.plane("values").astype(np.int8, copy=False).reshape(-1, encoded.block)
+        return stored_blocks.restore(StoredBlocks(counts, distances, values), encoded.shape)
 
     def nbytes(self, weight: Int8Array, block: int) -> int | None:
         """Return 2 bytes per filter and 1 + block per stored block; None when a filter has too many."""
-        filters, _, gaps = _nonzero_blocks(weight, block)
-        counts = _counts(len(weight), filters, gaps // STEP)
+        counts = stored_blocks.count(weight, block, STEP)
         return None if counts.max(initial=0) > COUNT_MAX else _nbytes(len(weight), int(counts.sum()), block)
 
     def expected_nbytes(self, shape: Shape, block: int, density: BlockDensity) -> int | None:
-        """Return the mean over random weights of that density, rounded; None when the mean filter has too many blocks.
-
-        Of n blocks, each non-zero with probability p, n * p are expected to be non-zero, and before each of them one
-        more is stored for every 256 zero blocks: sum over k of p * (n - 256 k) * (1 - p)**(256 k).
-        """
-        filters, filter_lines, length = lines(shape)
-        zero = [
-            density.sparsity ** (last // density.block - first // density.block + 1)
-            for first, last in _spans(length, block)
-        ]
-        nonzero = filter_lines * (len(zero) - fsum(zero))
-        # Blocks of pruning longer than ours come and go as a whole: gaps are multiples of their ratio.
-        ratio = max(1, density.block // block)
-        units = filter_lines * len(zero) / ratio
-        p = nonzero / (units * ratio)
-        step = STEP / ratio
-        inserted = fsum(p * (units - k * step) * (1 - p) ** (k * step) for k in range(1, ceil(units / step)))
-        per_filter = nonzero + inserted
-        return None if per_filter > COUNT_MAX else _nbytes(filters, round(filters * per_filter), block)
+        """Return the mean over random weights of a density, rounded; None when the mean filter has too many blocks."""
+        per_filter = stored_blocks.expected_count(shape, block, STEP, density)
+        return None if per_filter > COUNT_MAX else _nbytes(shape[0], round(shape[0] * per_filter), block)
 
 
 def compression_ratio(sparsity: float, block: int) -> float:
@@ -123,28 +94,16 @@ def compression_ratio(sparsity: float, block: int) -> float:
     return 1 / ((1 - sparsity) * (1 + 1 / block))
 
 
+def checked_counts(stored: StoredBlocks, weight: Int8Array, block: int) -> npt.NDArray[np.uint16]:
+    """Return the counts as the kernels read them.
+
+    Raises:
+        ValueError: a filter has more than 65535 stored blocks.
+    """
+    if stored.counts.max(initial=0) > COUNT_MAX:
+        raise ValueError(f"a filter of {weight[0].size} weights has more than {COUNT_MAX} blocks of {block}")
+    return stored.counts.astype(np.uint16)
+
+
 def _nbytes(filters: int, stored: int, block: int) -> int:
     return 2 * filters + (1 + block) * stored
-
-
-def _spans(length: int, block: int) -> list[tuple[int, int]]:
-    """Return the first and last element of every block of a line."""
-    return [(first, min(first + block, length) - 1) for first in range(0, length, block)]
-
-
-def _nonzero_blocks(weight: Int8Array, block: int) -> tuple[npt.NDArray[np.int64], Int8Array, npt.NDArray[np.int64]]:
-    """Return every non-zero block's filter, weights, and number of zero blocks before it."""
-    filters, filter_lines, length = lines(weight.shape)
-    by_line = weight.reshape(filters, filter_lines, length)
-    padded = np.pad(by_line, ((0, 0), (0, 0), (0, -length % block)))
-    blocks = padded.reshape(filters, -1, block)
-    owner, position = np.nonzero(blocks.any(axis=-1))
-    first = np.diff(owner, prepend=-1) != 0
-    before = np.where(first, -1, np.roll(position, 1))
-    return owner, blocks[owner, position], position - before - 1
-
-
-def _counts(filters: int, owner: npt.NDArray[np.int64], inserted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    counts = np.zeros(filters, np.int64)
-    np.add.at(counts, owner, inserted + 1)
-    return counts

@@ -181,7 +181,8 @@ def _avg_pool(graph: Graph, node: Node, x: _Channels) -> _Channels:
     counts = tuple(range(1, op.kernel[0] * op.kernel[1] + 1)) if any(op.padding) else op.counts
     multipliers = np.broadcast_to(graph.data[node.inputs[1]], (len(counts),))
     means = [_requantized(graph, node, centred * n, m) for n, m in zip(counts, multipliers, strict=True)]
-    return _Channels(x.constant & (np.ptp(means, axis=0) == 0), means[0])
+    alike = np.array([np.ptp(values) == 0 for values in np.transpose(means)], bool)
+    return _Channels(x.constant & alike, means[0])
 
 
 def _reshape(graph: Graph, node: Node, x: _Channels) -> _Channels | None:
