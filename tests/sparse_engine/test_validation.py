@@ -63,7 +63,7 @@ def test_everything_agrees(classifier, images):
     assert 0 <= found.accuracy <= 1
     assert [layer.name for layer in found.layers] == [layer.name for layer in compiled.manifest.layers]
     compared = [layer.onnx_max_steps for layer in found.layers if layer.onnx_max_steps is not None]
-    assert len(compared) >= 4
+    assert len(compared) >= 3  # one for each node: what is fused has one
     assert max(compared) <= len(found.layers)
     assert json.loads(json.dumps(found.to_dict()))["bit_exact"]
 

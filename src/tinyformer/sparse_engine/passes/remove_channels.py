@@ -84,7 +84,7 @@ def _without_idle_channels(graph: Graph, producer: Node) -> Graph:
     idle = np.ones(count, bool)
     for node in region.absorbers:
         weight = graph.data[node.inputs[1]]
-        unread = ~weight.reshape(-1, weight.shape[-1]).any(axis=0)
+        unread = ~_read(weight.reshape(-1, weight.shape[-1]))
         known = region.channels[node.inputs[0]]
         idle &= (unread | _everywhere(graph, node, known)).reshape(-1, count).all(axis=0)
     if idle.all():
@@ -137,6 +137,12 @@ def _zero_point(graph: Graph, name: str) -> int:
     return 0 if quant is None else quant.zero_point
 
 
+def _read(columns: IntArray) -> npt.NDArray[np.bool_]:
+    """Return which columns of a matrix are not all zero."""
+    found: npt.NDArray[np.bool_] = columns.any(axis=0)
+    return found
+
+
 def _everywhere(graph: Graph, node: Node, x: _Channels) -> npt.NDArray[np.bool_]:
     """Return which channels of a layer's input are constant beyond the border too."""
     padded = not isinstance(node.op, Linear) and any(_op(node).padding)
@@ -154,7 +160,7 @@ def _requantized(
 
 def _emptied(graph: Graph, node: Node) -> _Channels:
     weight, bias, multipliers = (graph.data[name] for name in node.inputs[1:])
-    constant = ~weight.reshape(len(weight), -1).any(axis=1)
+    constant = ~_read(weight.reshape(len(weight), -1).T)
     return _Channels(constant, _requantized(graph, node, bias, multipliers))
 
 
@@ -162,7 +168,7 @@ def _depthwise(graph: Graph, node: Node, x: _Channels) -> _Channels:
     weight, bias, multipliers = (graph.data[name] for name in node.inputs[1:])
     sums = weight.reshape(len(weight), -1).sum(axis=1, dtype=np.int64)
     everywhere = _everywhere(graph, node, x)
-    constant = ~weight.reshape(len(weight), -1).any(axis=1) | everywhere
+    constant = everywhere | ~_read(weight.reshape(len(weight), -1).T)
     return _Channels(constant, _requantized(graph, node, bias + np.where(everywhere, x.values, 0) * sums, multipliers))
 
 
