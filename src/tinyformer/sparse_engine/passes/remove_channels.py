@@ -139,8 +139,7 @@ def _zero_point(graph: Graph, name: str) -> int:
 
 def _read(columns: IntArray) -> npt.NDArray[np.bool_]:
     """Return which columns of a matrix are not all zero."""
-    found: npt.NDArray[np.bool_] = columns.any(axis=0)
-    return found
+    return np.asarray(columns.any(axis=0), np.bool_)
 
 
 def _everywhere(graph: Graph, node: Node, x: _Channels) -> npt.NDArray[np.bool_]:
