@@ -43,7 +43,11 @@ ISAS = {
     "cortex-m7": Isa("cortex-m7", dsp=True, fpu="sp"),
     "cortex-m33": Isa("cortex-m33", dsp=True, fpu="sp"),
 }
-STARTUPS_OF = {"cortex-m7": ("generic", "mps2", "stm32f746"), "cortex-m33": ("generic", "rp2350")}
+STARTUPS_OF = {
+    "cortex-m4": ("generic", "stm32l4r5"),
+    "cortex-m7": ("generic", "mps2", "stm32f746"),
+    "cortex-m33": ("generic", "rp2350"),
+}
 
 
 def board(isa: Isa, startup: str = "generic") -> Board:

@@ -21,7 +21,7 @@ ISA_OPTIONS: Mapping[str, tuple[tuple[bool, str], ...]] = MappingProxyType(
 )
 """Core -> the (dsp, fpu) combinations that Arm licenses for it."""
 
-STARTUPS = ("generic", "mps2", "rp2350", "stm32f746")
+STARTUPS = ("generic", "mps2", "rp2350", "stm32f746", "stm32l4r5")
 """The ports that exist: ``generic`` leaves the reset clock on and prints through a debugger only."""
 
 QEMU_MACHINES: Mapping[str, tuple[str, ...]] = MappingProxyType(

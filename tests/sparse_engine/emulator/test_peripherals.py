@@ -7,9 +7,10 @@ from tinyformer.sparse_engine.emulator import peripherals
 from tinyformer.sparse_engine.emulator.peripherals import Registers
 
 
-def _peripheral(name: str) -> tuple[Registers, bytearray]:
+def _peripheral(name: str, startup: str = "stm32f746", typed: bytes = b"") -> tuple[Registers, bytearray]:
     console = bytearray()
-    found = {registers.peripheral.name: registers for registers in peripherals.create("stm32f746", console)}
+    models = peripherals.create(startup, console, bytearray(typed))
+    found = {registers.peripheral.name: registers for registers in models}
     return found[name], console
 
 
@@ -49,6 +50,40 @@ def test_data_register_transmits_its_low_byte() -> None:
     for character in b"ok\n":
         registers.write(0x28, 0xFF00 | character)
     assert console == b"ok\n"
+
+
+@pytest.mark.parametrize(
+    ("startup", "name", "control", "on", "status", "ready", "data"),
+    [
+        ("stm32f746", "USART1", 0x00, 1 << 2, 0x1C, 1 << 5, 0x24),  # CR1.RE, ISR.RXNE, RDR
+        ("stm32f746", "USART3", 0x00, 1 << 2, 0x1C, 1 << 5, 0x24),
+        ("stm32l4r5", "LPUART1", 0x00, 1 << 2, 0x1C, 1 << 5, 0x24),
+        ("mps2", "UART0", 0x08, 1 << 1, 0x04, 1 << 1, 0x00),  # CTRL.RXEN, STATE.RXFULL, DATA
+    ],
+)
+def test_typed_bytes_are_received_while_the_receiver_is_on(
+    startup: str, name: str, control: int, on: int, status: int, ready: int, data: int
+) -> None:
+    registers, console = _peripheral(name, startup, b"ok")
+    assert registers.read(status) & ready == 0
+    assert registers.read(data) == 0
+    registers.write(control, on)
+    for character in b"ok":
+        assert registers.read(status) & ready == ready
+        assert registers.read(data) == character
+    assert registers.read(status) & ready == 0
+    assert not console
+
+
+def test_ready_follows_enable_on_the_l4r5() -> None:
+    clock, _ = _peripheral("RCC", "stm32l4r5")
+    assert clock.read(0x00) == 0x63  # MSI on and ready at 4 MHz
+    for enable, ready in ((1 << 8, 1 << 10), (1 << 24, 1 << 25)):  # HSI, PLL
+        assert clock.read(0x00) & ready == 0
+        clock.write(0x00, clock.read(0x00) | enable)
+        assert clock.read(0x00) & ready == ready
+    clock.write(0x08, 3)
+    assert clock.read(0x08) == 0xF  # SW, SWS
 
 
 def test_blocks_do_not_overlap() -> None:

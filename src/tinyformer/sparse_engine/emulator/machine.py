@@ -99,6 +99,7 @@ class Machine:
 
     Flash is mapped read-only up to the page of the image's last byte, RAM up to the page of its last variable; nothing
     else is mapped but the private peripheral bus (plain RAM: no debugger, no cache) and the modelled peripherals.
+    ``console`` is what the program printed; it receives what is appended to ``typed``.
 
     Raises:
         EmulatorError: the image does not lie in the board's memories, or is no program.
@@ -108,6 +109,7 @@ class Machine:
         self.image = image
         self.board = board
         self.console = bytearray()
+        self.typed = bytearray()
         self._exception: str | None = None
         self._stack = (image.symbol("__stack_bottom").address, image.symbol("__stack_top").address)
         self._engine: Any = _unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
@@ -155,7 +157,7 @@ class Machine:
         self._engine.mem_write(first, bytes([fill]) * size)
 
     def _map_peripherals(self) -> None:
-        for registers in peripherals.create(self.board.startup, self.console):
+        for registers in peripherals.create(self.board.startup, self.console, self.typed):
             self._engine.mmio_map(
                 registers.peripheral.base,
                 peripherals.BLOCK_BYTES,

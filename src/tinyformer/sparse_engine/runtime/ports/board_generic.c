@@ -27,6 +27,15 @@ __attribute__((weak)) void board_print(const char *text)
     }
 }
 
+__attribute__((weak)) void board_listen(void)
+{
+}
+
+__attribute__((weak)) int32_t board_receive(void)
+{
+    return -1;
+}
+
 __attribute__((weak)) uint32_t board_cycles(void)
 {
 #if __ARM_ARCH >= 7

@@ -11,8 +11,10 @@
 #define UART0_DATA REGISTER(0x40004000u)
 #define UART0_STATE REGISTER(0x40004004u)
 #define UART0_STATE_TX_FULL (1u << 0)
+#define UART0_STATE_RX_FULL (1u << 1)
 #define UART0_CTRL REGISTER(0x40004008u)
 #define UART0_CTRL_TX_ENABLE (1u << 0)
+#define UART0_CTRL_RX_ENABLE (1u << 1)
 #define UART0_BAUDDIV REGISTER(0x40004010u)
 #define BAUD 115200u
 
@@ -32,6 +34,18 @@ void board_print(const char *text)
         }
         UART0_DATA = (uint8_t)*text;
     }
+}
+
+void board_listen(void)
+{
+    UART0_CTRL = UART0_CTRL_TX_ENABLE | UART0_CTRL_RX_ENABLE;
+}
+
+int32_t board_receive(void)
+{
+    while ((UART0_STATE & UART0_STATE_RX_FULL) == 0) {
+    }
+    return (uint8_t)UART0_DATA;
 }
 
 uint32_t board_cycles(void)

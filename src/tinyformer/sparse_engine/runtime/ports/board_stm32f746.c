@@ -1,6 +1,6 @@
 /* STM32F746 (reference manual RM0385): 216 MHz from the internal oscillator, which every board has; caches on; console on
- * the ST-LINK's virtual COM port at 115200 baud, 8 bits, no parity: USART1 on PA9 on the discovery board and boards of
- * one's own, USART3 on PD8 on the NUCLEO-F746ZG. */
+ * the ST-LINK's virtual COM port at 115200 baud, 8 bits, no parity: USART1 on PA9 (out) and PB7 (in) on the discovery
+ * board and boards of one's own, USART3 on PD8 and PD9 on the NUCLEO-F746ZG. */
 #include "port.h"
 
 #define RCC_CR REGISTER(0x40023800u)
@@ -51,7 +51,7 @@
 #define APB2_HZ (BOARD_CLOCK_HZ / 2)
 #define BAUD 115200u
 
-/* The console: a USART, its pin and their clocks */
+/* The console: a USART, its pins and their clocks */
 #ifdef BOARD_NUCLEO_F746ZG
 #define USART 0x40004800u
 #define USART_HZ APB1_HZ
@@ -59,6 +59,9 @@
 #define TX_PORT 0x40020C00u
 #define TX_PORT_ENABLE (1u << 3)
 #define TX_PIN 8u
+#define RX_PORT TX_PORT
+#define RX_PORT_ENABLE TX_PORT_ENABLE
+#define RX_PIN 9u
 #else
 #define USART 0x40011000u
 #define USART_HZ APB2_HZ
@@ -66,17 +69,26 @@
 #define TX_PORT 0x40020000u
 #define TX_PORT_ENABLE (1u << 0)
 #define TX_PIN 9u
+#define RX_PORT 0x40020400u
+#define RX_PORT_ENABLE (1u << 1)
+#define RX_PIN 7u
 #endif
 
-#define TX_ALTERNATE_FUNCTION 7u
-#define GPIO_MODER REGISTER(TX_PORT + 0x00u)
-#define GPIO_AFRH REGISTER(TX_PORT + 0x24u)
+#define ALTERNATE_FUNCTION 7u
+#define GPIO_MODER(port) REGISTER((port) + 0x00u)
+#define GPIO_MODER_ALTERNATE 2u
+#define GPIO_AFR(port, pin) REGISTER((port) + 0x20u + 4u * ((pin) / 8u))
 #define USART_CR1 REGISTER(USART + 0x00u)
 #define USART_CR1_UE (1u << 0)
+#define USART_CR1_RE (1u << 2)
 #define USART_CR1_TE (1u << 3)
+#define USART_CR3 REGISTER(USART + 0x08u)
+#define USART_CR3_OVRDIS (1u << 12)
 #define USART_BRR REGISTER(USART + 0x0Cu)
 #define USART_ISR REGISTER(USART + 0x1Cu)
+#define USART_ISR_RXNE (1u << 5)
 #define USART_ISR_TXE (1u << 7)
+#define USART_RDR REGISTER(USART + 0x24u)
 #define USART_TDR REGISTER(USART + 0x28u)
 
 static void wait_for(volatile const uint32_t *address, uint32_t mask, uint32_t value)
@@ -127,13 +139,20 @@ static void start_caches(void)
     __asm__ volatile("dsb\n\tisb" ::: "memory");
 }
 
+/* Hand a pin to the USART. */
+static void connect(uint32_t port, uint32_t pin)
+{
+    const uint32_t shift = 4u * (pin % 8u);
+    GPIO_AFR(port, pin) = (GPIO_AFR(port, pin) & ~(0xFu << shift)) | (ALTERNATE_FUNCTION << shift);
+    GPIO_MODER(port) = (GPIO_MODER(port) & ~(3u << (2u * pin))) | (GPIO_MODER_ALTERNATE << (2u * pin));
+}
+
 static void start_console(void)
 {
     RCC_AHB1ENR |= TX_PORT_ENABLE;
     USART_CLOCK_ENABLE;
     (void)RCC_AHB1ENR;
-    GPIO_AFRH = (GPIO_AFRH & ~(0xFu << (4 * (TX_PIN - 8)))) | (TX_ALTERNATE_FUNCTION << (4 * (TX_PIN - 8)));
-    GPIO_MODER = (GPIO_MODER & ~(3u << (2 * TX_PIN))) | (2u << (2 * TX_PIN));
+    connect(TX_PORT, TX_PIN);
     USART_BRR = (USART_HZ + BAUD / 2) / BAUD;
     USART_CR1 = USART_CR1_UE | USART_CR1_TE;
 }
@@ -159,4 +178,21 @@ void board_print(const char *text)
         }
         put(*text);
     }
+}
+
+/* A character that nobody fetched gives way to the next one: an overrun would stop the receiver. */
+void board_listen(void)
+{
+    RCC_AHB1ENR |= RX_PORT_ENABLE;
+    (void)RCC_AHB1ENR;
+    connect(RX_PORT, RX_PIN);
+    USART_CR1 = 0; /* CR3 is locked while the USART is on */
+    USART_CR3 = USART_CR3_OVRDIS;
+    USART_CR1 = USART_CR1_UE | USART_CR1_TE | USART_CR1_RE;
+}
+
+int32_t board_receive(void)
+{
+    wait_for(&USART_ISR, USART_ISR_RXNE, USART_ISR_RXNE);
+    return (uint8_t)USART_RDR;
 }
