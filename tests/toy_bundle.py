@@ -23,6 +23,7 @@ HEADER = f"""#ifndef TOY_H
 #include <stdint.h>
 #define TOY_INPUT_BYTES {INPUT_BYTES}
 #define TOY_OUTPUT_BYTES {OUTPUT_BYTES}
+#define TOY_LAYERS 2
 void toy_run(const int8_t *input, int8_t *output);
 #endif
 """

@@ -10,13 +10,14 @@ from tinyformer.errors import ConfigError
 from tinyformer.sparse_engine import toolchain
 from tinyformer.sparse_engine.toolchain import port
 
-COMMON = {"port.h", "board.h", "startup_cortex_m.c", "board_generic.c", "main.c", "link.ld"}
+COMMON = {"port.h", "board.h", "startup_cortex_m.c", "board_generic.c", "main.c", "profile.c", "link.ld"}
 
 
 @pytest.mark.parametrize(
     ("board", "extra"),
     [
         ("stm32f746g-disco", {"board_stm32f746.c"}),
+        ("nucleo-l4r5zi", {"board_stm32l4r5.c"}),
         ("mps2-an500", {"board_mps2.c"}),
         ("rpi-pico2", {"board_rp2350.c"}),
         ("nrf52840-dk", set()),
@@ -53,11 +54,16 @@ def _check(compiler: str, board: str, directory: Path) -> None:
     for name, text in port.qemu_application().items():
         (bundle / "port" / name).write_text(text)
     sources = [*bundle.glob("*.c"), *bundle.glob("*/*.c")]
-    toolchain.find(compiler).check(sources, [bundle, bundle / "runtime", bundle / "port"], target.isa)
+    includes = [bundle, bundle / "runtime", bundle / "port"]
+    toolchain.find(compiler).check(sources, includes, target.isa)
+    profile = ("SE_PROFILE", 'SE_PROFILE_IMAGE="0123"', "TOY_LAYER_HOOK=se_profile_mark")
+    toolchain.find(compiler).check(sources, includes, target.isa, profile)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("board", ["stm32f746g-disco", "nucleo-f746zg", "mps2-an500", "rpi-pico2", "rpi-pico"])
+@pytest.mark.parametrize(
+    "board", ["stm32f746g-disco", "nucleo-f746zg", "nucleo-l4r5zi", "mps2-an500", "rpi-pico2", "rpi-pico"]
+)
 def test_port_compiles_without_a_warning(tmp_path: Path, board: str) -> None:
     _check("zig", board, tmp_path)
 

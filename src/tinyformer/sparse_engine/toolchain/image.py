@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tinyformer.sparse_engine.toolchain.port import LINKER_SCRIPT
 from tinyformer.sparse_engine.toolchain.protocol import Toolchain
 
 _HEX_RECORD_BYTES = 16
+_DIGEST_DIGITS = 16
 _ERASED = b"\xff"
 
 
@@ -36,29 +38,91 @@ def build(directory: Path, board: Board, toolchain: Toolchain, name: str) -> Ima
         ToolchainError: the compiler is missing or fails, or the image has instructions that the core lacks.
         DoesNotFitError: the image is larger than the board's flash or RAM.
     """
-    output = directory / "image"
-    output.mkdir(exist_ok=True)
-    path = output / f"{name}.elf"
-    link(directory, directory / "port", board, toolchain, name, path)
-    image = elf.read(path)
+    return _build(directory, board, toolchain, name, _files(directory, name), ())
+
+
+def build_profile(directory: Path, board: Board, toolchain: Toolchain, name: str) -> Image:
+    """Compile the same sources into ``image/<name>-profile.elf``, ``.hex`` and ``.bin``, which measures each layer.
+
+    The program is ``port/profile.c`` instead of ``port/main.c``. ``profile_digest`` tells which image it is.
+
+    Raises:
+        As ``build``.
+    """
+    defines = (
+        "SE_PROFILE",
+        f"{name.upper()}_LAYER_HOOK=se_profile_mark",
+        f'SE_PROFILE_IMAGE="{_digest(directory, name, toolchain)}"',
+    )
+    return _build(directory, board, toolchain, name, profile_files(directory, name), defines)
+
+
+def profile_files(directory: Path, name: str) -> Image:
+    """Return the files that ``build_profile`` writes."""
+    return _files(directory, f"{name}-profile")
+
+
+def profile_digest(image: elf.ElfImage) -> str:
+    """Return the 16 hexadecimal digits by which an image of ``build_profile`` tells itself from others.
+
+    They are the beginning of a SHA-256 over its sources and the compiler's name and version.
+
+    Raises:
+        ToolchainError: the image is another.
+    """
+    symbol = image.symbol("se_profile_image")
+    return image.read(symbol.address, symbol.size).rstrip(b"\0").decode("ascii")
+
+
+def link(
+    directory: Path,
+    port: Path,
+    board: Board,
+    toolchain: Toolchain,
+    name: str,
+    output: Path,
+    defines: Sequence[str] = (),
+) -> None:
+    """Compile a bundle's sources with the port in another directory into one ELF file: see build."""
+    sources = _sources(directory, port, name)
+    toolchain.build(sources, [directory, directory / "runtime", port], port / LINKER_SCRIPT, board.isa, output, defines)
+
+
+def _build(
+    directory: Path, board: Board, toolchain: Toolchain, name: str, files: Image, defines: Sequence[str]
+) -> Image:
+    files.elf.parent.mkdir(exist_ok=True)
+    link(directory, directory / "port", board, toolchain, name, files.elf, defines)
+    image = elf.read(files.elf)
     disassembly.check(image, board.isa)
-    files = Image(path, path.with_suffix(".hex"), path.with_suffix(".bin"))
     files.hex.write_text(to_hex(image), encoding="ascii", newline="\n")
     files.bin.write_bytes(to_bin(image))
     return files
 
 
-def link(directory: Path, port: Path, board: Board, toolchain: Toolchain, name: str, output: Path) -> None:
-    """Compile a bundle's sources with the port in another directory into one ELF file: see build."""
-    runtime = directory / "runtime"
+def _files(directory: Path, stem: str) -> Image:
+    output = directory / "image"
+    return Image(output / f"{stem}.elf", output / f"{stem}.hex", output / f"{stem}.bin")
+
+
+def _sources(directory: Path, port: Path, name: str) -> list[Path]:
     model = directory / f"{name}.c"
-    sources = [
+    return [
         *sorted(port.glob("*.c")),
-        *sorted(runtime.glob("*.c")),
+        *sorted((directory / "runtime").glob("*.c")),
         *(path for path in sorted(directory.glob("*.c")) if path != model),
         model,
     ]
-    toolchain.build(sources, [directory, runtime, port], port / LINKER_SCRIPT, board.isa, output)
+
+
+def _digest(directory: Path, name: str, toolchain: Toolchain) -> str:
+    """Return a digest of all that goes into an image."""
+    hashed = hashlib.sha256(f"{toolchain.name} {toolchain.version()}\n".encode())
+    port = directory / "port"
+    headers = [path for folder in (directory, directory / "runtime", port) for path in sorted(folder.glob("*.h"))]
+    for path in (*_sources(directory, port, name), *headers, port / LINKER_SCRIPT):
+        hashed.update(f"{path.relative_to(directory).as_posix()} {path.stat().st_size}\n".encode() + path.read_bytes())
+    return hashed.hexdigest()[:_DIGEST_DIGITS]
 
 
 def to_bin(image: elf.ElfImage) -> bytes:

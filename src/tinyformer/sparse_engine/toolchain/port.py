@@ -15,7 +15,7 @@ from tinyformer.errors import ConfigError
 
 _C_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _ALWAYS = ("port.h", "startup_cortex_m.c", "board_generic.c")
-_TEMPLATES = ("board.h", "main.c", "link.ld")
+_TEMPLATES = ("board.h", "main.c", "profile.c", "link.ld")
 LINKER_SCRIPT = "link.ld"
 """Name of the linker script among the port's files."""
 
@@ -24,9 +24,10 @@ def files(board: Board, name: str, *, golden_input: bytes | None = None) -> Mapp
     """Return the port of a board for the model ``name``: file name -> text.
 
     The files belong together in one directory, from which ``<name>.h`` (with ``<NAME>_INPUT_BYTES``,
-    ``<NAME>_OUTPUT_BYTES`` and ``<name>_run``) and ``se_port.h`` can be included. ``golden_input`` (int8 values as
-    bytes) is what the program runs on when nobody writes another input; it then takes as many bytes of flash. Without
-    it the input is zero.
+    ``<NAME>_OUTPUT_BYTES``, ``<NAME>_LAYERS`` and ``<name>_run``) and ``se_port.h`` can be included. The program is
+    ``main.c``, or with ``SE_PROFILE`` defined ``profile.c``: see ``image.build_profile``. ``golden_input`` (int8
+    values as bytes) is what ``main.c`` runs on when nobody writes another input; it then takes as many bytes of flash.
+    Without it the input is zero.
 
     Raises:
         ConfigError: the name is not a C identifier.
