@@ -43,6 +43,10 @@ class EmulatorError(TinyFormerError):
     """The emulator is missing, faulted, ran out of time or disagreed."""
 
 
+class BoardError(TinyFormerError):
+    """A real board does not answer, runs another image, or computes something else."""
+
+
 class MissingExtraError(ConfigError):
     """An optional dependency is not installed."""
 

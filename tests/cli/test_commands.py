@@ -38,6 +38,7 @@ def test_boards_as_json_is_one_object_and_nothing_else() -> None:
         (["profile", "none"], 1, ["none", "not a bundle"]),
         (["bench", "kernels", "--only", "conv9x9"], 2, ["conv9x9", "conv3x3-dense"]),
         (["bench", "model", "none"], 2, ["--cmsis-nn-include", "--cmsis-nn-lib"]),
+        (["profile", "none", "--port", "/dev/none"], 1, ["none", "not a bundle"]),
         (["report", "none"], 1, ["none", "not a bundle"]),
         (["data", "fetch", "imagenet"], 2, ["imagenet", "cifar10"]),
     ],
