@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import Group
 
 from tinyformer.cli.output import table
-from tinyformer.sparse_engine.figures import Figures
-from tinyformer.sparse_engine.measurement import Measurement
+
+if TYPE_CHECKING:  # the command imports them when it runs
+    from tinyformer.sparse_engine.figures import Figures
+    from tinyformer.sparse_engine.measurement import Measurement
 
 _COLUMNS = (
     *("layer", "operator", "instructions", "cycles measured", "ms measured", "share", "cycles estimated"),
