@@ -18,6 +18,7 @@ from tinyformer.sparse_engine.ir import Graph
 from tinyformer.sparse_engine.kernels import KernelCall, TensorArgument
 from tinyformer.sparse_engine.passes.fuse_attention import fuse_attention
 from tinyformer.sparse_engine.passes.fuse_pooling import fuse_pooling
+from tinyformer.sparse_engine.passes.split_fused import parent, split_fused
 from tinyformer.sparse_engine.synthetic import GraphBuilder
 
 M7 = boards.load("stm32f746g-disco")
@@ -105,6 +106,18 @@ def test_pooling_is_fused(name: str) -> None:
     assert fused.nodes[1].name == graph.nodes[1].name
     samples = random_inputs(graph, 3)
     np.testing.assert_array_equal(reference.run(fused, samples), reference.run(graph, samples))
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_fused_nodes_split_into_what_they_were(name: str) -> None:
+    fused, (kind, _, case) = FUSED[name], name.partition(", ")
+    graph = POOLED[case] if kind == "pooled" else ATTENTION[case]
+    split = split_fused(fused)
+    split.verify()
+    assert kinds(split) == kinds(graph)
+    assert {parent(node.name, fused) for node in split.nodes} == {node.name for node in fused.nodes}
+    samples = random_inputs(graph, 3)
+    np.testing.assert_array_equal(reference.run(split, samples), reference.run(graph, samples))
 
 
 @pytest.mark.parametrize("name", ATTENTION)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,8 @@ from tinyformer.errors import ConfigError
 from tinyformer.sparse_engine import deployment, elf, emulator, graph_file
 from tinyformer.sparse_engine.bundle import Manifest
 from tinyformer.sparse_engine.bundle.files import GRAPH_FILE
+from tinyformer.sparse_engine.kernels import KernelCall
+from tinyformer.sparse_engine.passes.split_fused import parent, split_fused
 from tinyformer.sparse_engine.toolchain import disassembly
 
 _TIMEOUT_S = 600.0
@@ -93,7 +96,7 @@ def compare(directory: str | Path, library: Library) -> Comparison:
     engine = deployment.run(bundle, manifest, samples)
     image = elf.read(deployment.image_path(bundle, manifest))
     with TemporaryDirectory(prefix="tinyformer-bench-") as scratch:
-        other = program.build(graph, manifest.board, library, manifest.image.toolchain, Path(scratch))
+        other = program.build(split_fused(graph), manifest.board, library, manifest.image.toolchain, Path(scratch))
         other_image = elf.read(other.elf)
         disassembly.check(other_image, manifest.board.isa)
         ran = emulator.run(
@@ -104,20 +107,22 @@ def compare(directory: str | Path, library: Library) -> Comparison:
             output_bytes=manifest.output.nbytes,
             timeout_s=_TIMEOUT_S,
         )
-    theirs = {
-        call.node.name: (count, 0 if call.encoding is None else call.encoding.nbytes)
-        for call, count in zip(other.calls, ran.layer_instructions, strict=True)
-    }
+    theirs: dict[str, list[tuple[KernelCall, int]]] = defaultdict(list)
+    for call, count in zip(other.calls, ran.layer_instructions, strict=True):
+        theirs[parent(call.node.name, graph)].append((call, count))
     layers = []
     for record, count in zip(manifest.layers, engine.layer_instructions, strict=True):
-        instructions, weight_bytes = theirs[record.name]
+        parts = theirs[record.name]
+        instructions = sum(part for _, part in parts)
+        weight_bytes = sum(call.encoding.nbytes for call, _ in parts if call.encoding is not None)
+        used = (other.functions.get(call.node.name, "") for call, _ in parts)
         layers.append(
             LayerComparison(
                 name=record.name,
                 op=record.op,
                 encoding=record.encoding,
                 sparsity=record.sparsity,
-                cmsis_nn_function=other.functions.get(record.name, ""),
+                cmsis_nn_function=" + ".join(filter(None, used)),
                 engine_instructions=count,
                 cmsis_nn_instructions=instructions,
                 ratio=round(instructions / count, 4),
