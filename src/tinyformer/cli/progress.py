@@ -66,7 +66,7 @@ class TerminalProgress:
 
     def _finish(self) -> None:
         if self._task is not None:
-            task = self._progress.tasks[self._task]
+            task = next(task for task in self._progress.tasks if task.id == self._task)  # ids outlive removed tasks
             total = task.total or task.completed or 1
             self._progress.update(self._task, completed=total, total=total)
             self._task = None
