@@ -2,10 +2,6 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-
 from tinyformer import data
 from tinyformer.data import npz
 from tinyformer.errors import ConfigError, DataError
@@ -56,21 +52,42 @@ def test_a_held_out_test_split_has_no_say_in_the_range(tmp_path):
     assert load(tmp_path, x=x, y=Y).value_range[1] <= 1.0
 
 
-@given(hnp.arrays(np.float64, (4, 3), elements=st.floats(-1e6, 1e6)).filter(lambda a: np.ptp(a) > 1e-3))
-def test_scaled_values_are_within_half_a_step(values):
-    low, high = float(values.min()), float(values.max())
-    scaled = npz._to_bytes(values, (low, high))
-    assert scaled.dtype == np.uint8
-    step = (high - low) / 255
-    assert np.abs(low + scaled * step - values).max() <= step * 0.5000001
-
-
 def test_other_whole_numbers_keep_bytes_or_are_scaled(tmp_path):
     bytes_ = load(tmp_path, x=np.tile([[3], [200]], (10, 1)), y=Y)
     assert set(bytes_.x_train.reshape(-1).tolist()) == {3, 200}
     wide = load(tmp_path, x=np.tile([[-300], [300]], (10, 1)), y=Y)
     assert wide.value_range == (-300.0, 300.0)
     assert set(wide.x_train.reshape(-1).tolist()) == {0, 255}
+
+
+@pytest.mark.parametrize(
+    ("shape", "image"),
+    [((20, 49, 10), (49, 10, 1)), ((20, 128), (1, 128, 1)), ((20, 128, 6), (128, 6, 1)), ((20, 1, 64, 6), (1, 64, 6))],
+)
+def test_windows_of_sensors_and_spectrograms_are_accepted(tmp_path, shape, image):
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    assert load(tmp_path, x=x, y=Y).input_shape == image
+
+
+def test_a_given_range_is_that_of_the_bytes(tmp_path):
+    x = np.tile([[-2.0], [0.5]], (10, 1))
+    dataset = load(tmp_path, x=x, y=Y, range=[-1, 1])
+    assert dataset.value_range == (-1.0, 1.0)
+    assert set(dataset.x_train.reshape(-1).tolist()) == {0, 191}
+    whole = load(tmp_path, x=np.tile([[0], [5]], (10, 1)), y=Y, range=np.array([0, 10]))
+    assert set(whole.x_train.reshape(-1).tolist()) == {0, 128}
+
+
+def test_other_whole_numbers_of_the_test_split_are_clipped(tmp_path):
+    x = np.tile([[3], [200]], (10, 1))
+    dataset = load(tmp_path, x_train=x, y_train=Y, x_test=x * 2 - 100, y_test=Y)
+    assert set(dataset.x_test.reshape(-1).tolist()) == {0, 255}
+
+
+def test_names_in_bytes_are_utf8(tmp_path):
+    names = np.array(["ä", "b"])
+    dataset = load(tmp_path, x=np.zeros((20, 2, 2), np.uint8), y=np.char.encode(names[Y], "utf-8"))
+    assert dataset.classes == ("b", "ä")
 
 
 def test_text_labels_name_the_classes(tmp_path):
@@ -85,10 +102,10 @@ IMAGES = np.zeros((20, 2, 2), np.uint8)
     ("arrays", "expected"),
     [
         ({"images": IMAGES}, "found images; allowed: x and y"),
-        ({"x": IMAGES, "y": Y[:5]}, r"y is \(5,\) for 20 of x"),
+        ({"x": IMAGES, "y": Y[:5]}, r"y: 5 labels for 20 of x; allowed: \(N,\)"),
         ({"x": IMAGES, "y": Y - 1}, "label -1; allowed: whole numbers from 0"),
         ({"x": IMAGES, "y": Y + 0.5}, "labels are float64; allowed"),
-        ({"x": IMAGES, "y": Y, "classes": ["one"]}, r"labels 0 .. 1; allowed: 0 .. 0"),
+        ({"x": IMAGES, "y": Y, "classes": ["one"]}, "y: label 1; allowed: 0 to 0"),
         ({"x": IMAGES, "y": np.array(["a", "b"] * 10), "classes": ["a"]}, "label 'b' is no class; allowed: a"),
         ({"x": np.zeros((20, 3, 8, 8), np.uint8), "y": Y}, "channels first"),
         ({"x": np.zeros(20), "y": Y}, r"shape \(20,\); allowed"),
@@ -99,8 +116,30 @@ IMAGES = np.zeros((20, 2, 2), np.uint8)
         ({"x": IMAGES, "y": np.array([object()] * 20)}, "without objects"),
         (
             {"x_train": IMAGES, "y_train": Y, "x_test": np.zeros((2, 3, 3), np.uint8), "y_test": Y[:2]},
-            r"test split: images are uint8\(2, 3, 3, 1\)",
+            r"x_test: uint8\(N, 3, 3\) where x_train is uint8\(N, 2, 2\); allowed: the same",
         ),
+        (
+            {"x_train": IMAGES, "y_train": Y, "x_test": IMAGES / 2, "y_test": Y},
+            r"x_test: float64\(N, 2, 2\) where x_train is uint8\(N, 2, 2\)",
+        ),
+        ({"x_train": IMAGES, "y_train": Y, "x_test": IMAGES}, "no y_test, found x_test, x_train, y_train; allowed"),
+        ({"x_train": IMAGES, "y_train": Y, "y_val": Y}, "no x_val"),
+        ({"x": IMAGES, "y": Y, "labels": Y}, "unknown key 'labels'; allowed: x and y"),
+        ({"x_train": IMAGES, "y_train": Y, "x": IMAGES}, "unknown key 'x'"),
+        ({"x": np.zeros((20, 1, 8, 8), np.uint8), "y": Y}, "channels first"),
+        ({"x": np.zeros((20, 3, 8, 6), np.uint8), "y": Y}, "channels first"),
+        ({"x": IMAGES, "y": Y[:, np.newaxis]}, r"y: shape \(20, 1\); allowed: \(N,\)"),
+        ({"x": IMAGES, "y": Y * 2}, "labels go to 2, none is 1; allowed: every number from 0"),
+        ({"x": IMAGES, "y": Y.astype(np.int64) * 10**15}, "none is 1; allowed"),
+        ({"x": IMAGES, "y": Y * 0}, "1 class; allowed: two or more"),
+        ({"x": IMAGES, "y": Y, "classes": ["a", "b", "c"]}, "class 'c' has no training sample; allowed: one or more"),
+        ({"x": IMAGES, "y": Y, "classes": ["a", "a"]}, "class 'a' is named twice"),
+        ({"x": IMAGES, "y": Y, "classes": [b"a", b"\xff"]}, "classes: bytes that are no UTF-8"),
+        ({"x": IMAGES[:2], "y": Y[:2]}, "the validation split is empty; give more samples"),
+        ({"x_train": IMAGES, "y_train": Y, "x_val": IMAGES, "y_val": np.array(["a"] * 20)}, "y_val is <U1"),
+        ({"x": IMAGES / 3, "y": Y, "range": [1, 1]}, "range 1 to 1; allowed: two different"),
+        ({"x": IMAGES / 3, "y": Y, "range": [1, 2, 3]}, r"range: int64\(3,\); allowed: two numbers"),
+        ({"x": np.tile([[-1e300], [1e300]], (10, 1)), "y": Y}, "single-precision numbers"),
     ],
 )
 def test_wrong_arrays_are_refused(tmp_path, arrays, expected):

@@ -12,7 +12,7 @@ from tinyformer.data import cache, cifar10, digits, fashion_mnist, folder, npz
 from tinyformer.data.cache import Progress
 from tinyformer.data.dataset import Arrays, Dataset, Request, Split, statistics
 from tinyformer.data.splits import hold_out_test, stratified
-from tinyformer.errors import ConfigError
+from tinyformer.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def load(
         raise ConfigError(f"dataset {name}: validation_fraction {validation_fraction}; allowed: 0 to 0.5")
     if size is not None and min(size) < 1:
         raise ConfigError(f"dataset {name}: size {size}; allowed: height and width, 1 or more")
-    request = Request(cache.root(cache_dir), None if path is None else Path(path), size, grayscale, progress)
+    request = Request(cache.root(cache_dir), None if path is None else Path(path).expanduser(), size, grayscale, progress)
     return _dataset(name, source.read(request), seed, validation_fraction)
 
 
@@ -115,6 +115,23 @@ def _take(split: Split, indices: np.ndarray[tuple[int], np.dtype[np.intp]]) -> S
     return split[0][indices], split[1][indices]
 
 
+def _check_splits(name: str, classes: tuple[str, ...], splits: Mapping[str, Split]) -> None:
+    """Refuse what nothing can be learnt from, or measured on.
+
+    Raises:
+        DataError: less than two classes, a class without training images, or an empty split.
+    """
+    if len(classes) < 2:
+        raise DataError(f"dataset {name}: {len(classes)} class; allowed: two or more")
+    counts = np.bincount(splits["training"][1], minlength=len(classes))
+    empty = [label for label, count in zip(classes, counts, strict=False) if not count]
+    if empty:
+        raise DataError(f"dataset {name}: class '{empty[0]}' has no training sample; allowed: one or more")
+    for split, (images, _) in splits.items():
+        if not len(images):
+            raise DataError(f"dataset {name}: the {split} split is empty; give more samples of each class, or a split")
+
+
 def _dataset(name: str, arrays: Arrays, seed: int, validation_fraction: float) -> Dataset:
     train, test, validation = arrays.train, arrays.test, arrays.validation
     if test is None:
@@ -123,5 +140,7 @@ def _dataset(name: str, arrays: Arrays, seed: int, validation_fraction: float) -
     if validation is None:
         kept, held = stratified(train[1], validation_fraction, np.random.default_rng(seed))
         train, validation = _take(train, kept), _take(train, held)
+    measured = {"validation": validation, "test": test} if validation_fraction else {"test": test}
+    _check_splits(name, arrays.classes, {"training": train, **measured})
     mean, std = statistics(train[0])
     return Dataset(name, arrays.classes, *train, *validation, *test, mean, std, arrays.value_range)

@@ -126,18 +126,27 @@ def encode_labels(
     Raises:
         DataError: labels are neither text nor whole numbers from 0, or do not fit the classes.
     """
-    if labels.dtype.kind in "US":
-        text = labels.astype(np.str_)
-        names = tuple(classes) if classes else tuple(str(name) for name in np.unique(text))
+    if classes and len(set(classes)) != len(classes):
+        twice = next(name for name in classes if classes.count(name) > 1)
+        raise DataError(f"{where}: class '{twice}' is named twice; allowed: different names")
+    if labels.dtype.kind == "U":
+        names = tuple(classes) if classes else tuple(str(name) for name in np.unique(labels))
         order = {name: index for index, name in enumerate(names)}
-        unknown = sorted(set(text.tolist()) - set(order))
+        unknown = sorted(set(labels.tolist()) - set(order))
         if unknown:
             raise DataError(f"{where}: label '{unknown[0]}' is no class; allowed: {', '.join(names)}")
-        return np.array([order[name] for name in text.tolist()], np.int64), names
+        return np.array([order[name] for name in labels.tolist()], np.int64), names
     if labels.dtype.kind not in "iub":
         raise DataError(f"{where}: labels are {labels.dtype}; allowed: whole numbers from 0, or text")
     numbers = labels.astype(np.int64)
-    if len(numbers) and numbers.min() < 0:
-        raise DataError(f"{where}: label {numbers.min()}; allowed: whole numbers from 0, or text")
-    names = tuple(classes) if classes else tuple(str(i) for i in range(int(numbers.max(initial=-1)) + 1))
-    return numbers, names
+    present = np.unique(numbers)
+    if len(present) and present[0] < 0:
+        raise DataError(f"{where}: label {present[0]}; allowed: whole numbers from 0, or text")
+    if classes:
+        if len(present) and present[-1] >= len(classes):
+            raise DataError(f"{where}: label {present[-1]}; allowed: 0 to {len(classes) - 1}, as there are classes")
+        return numbers, tuple(classes)
+    gaps = np.flatnonzero(present != np.arange(len(present)))
+    if len(gaps):
+        raise DataError(f"{where}: labels go to {present[-1]}, none is {gaps[0]}; allowed: every number from 0 upwards")
+    return numbers, tuple(str(i) for i in range(len(present)))
