@@ -22,6 +22,7 @@ FRAME, HOP = 640, 320  # 40 ms every 20 ms: 49 frames in a second
 FFT = 1024
 MEL_BANDS, COEFFICIENTS = 40, 10
 MEL_LOW_HZ, MEL_HIGH_HZ = 20.0, 4000.0
+LIFTER = np.arange(1, COEFFICIENTS + 1)  # high coefficients are small; one scale has to serve all of them
 
 # pitch and two formants in Hz, each at the start and at the end of the word
 WORDS: dict[str, tuple[tuple[float, float], ...]] = {
@@ -61,7 +62,7 @@ def mfcc(sound: FloatArray) -> FloatArray:
     energy = np.log(power @ _mel_filters().T + 1e-6)
     band = np.arange(MEL_BANDS) + 0.5
     cosines = np.cos(np.pi / MEL_BANDS * np.outer(np.arange(COEFFICIENTS), band))
-    coefficients: FloatArray = (energy @ cosines.T * (2 / MEL_BANDS) ** 0.5).astype(np.float32)
+    coefficients: FloatArray = (energy @ cosines.T * (2 / MEL_BANDS) ** 0.5 * LIFTER).astype(np.float32)
     return coefficients
 
 

@@ -77,7 +77,8 @@ def test_every_candidate(index: int, tmp_path: FilePath) -> None:
 
 
 def _spaces() -> list[tuple[SearchSpace, int]]:
-    spaces = [preset("digits"), preset("small"), preset("digits", (9, 7, 3), 4), preset("digits", (12, 1, 1), 3)]
+    shapes = [(9, 7, 3), (12, 1, 1), (1, 50, 1), (1, 33, 6), (49, 10, 1)]
+    spaces = [preset("digits"), preset("small"), *(preset("digits", shape, 4) for shape in shapes)]
     return [(space, seed) for space in spaces for seed in range(3)]
 
 

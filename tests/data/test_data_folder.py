@@ -154,7 +154,9 @@ def test_images_are_turned_upright(tmp_path):
     assert read[3:].max() < 50
 
 
-@pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"\xff\xd8\xff\xe1\x00\x08Exif"])
+@pytest.mark.parametrize(
+    "content", [b"", b"text", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"\xff\xd8\xff\xe1\x00\x08Exif"]
+)
 def test_broken_images_are_named(tmp_path, content):
     root = paint(tmp_path, {"a": 3, "b": 3})
     (root / "b" / "broken.png").write_bytes(content)

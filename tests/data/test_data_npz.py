@@ -2,6 +2,7 @@ import zipfile
 
 import numpy as np
 import pytest
+
 from tinyformer import data
 from tinyformer.data import npz
 from tinyformer.errors import ConfigError, DataError
@@ -34,7 +35,8 @@ def test_given_splits_are_kept(tmp_path):
     dataset = load(tmp_path, **{f"x_{name}": x for name, x in splits.items()}, **labels, classes=["no", "yes"])
     assert (len(dataset.x_train), len(dataset.x_val), len(dataset.x_test)) == (6, 4, 2)
     assert dataset.classes == ("no", "yes")
-    assert dataset.y_val.tolist() == [0, 1, 0, 1]
+    assert sorted(dataset.y_val.tolist()) == [0, 0, 1, 1]
+    assert dataset.y_test.tolist() == [0, 1]
 
 
 def test_floats_are_scaled_by_the_training_split_alone(tmp_path):
@@ -88,6 +90,14 @@ def test_names_in_bytes_are_utf8(tmp_path):
     names = np.array(["ä", "b"])
     dataset = load(tmp_path, x=np.zeros((20, 2, 2), np.uint8), y=np.char.encode(names[Y], "utf-8"))
     assert dataset.classes == ("b", "ä")
+
+
+def test_samples_sorted_by_class_are_shuffled(tmp_path):
+    x = np.arange(200, dtype=np.uint8)[:, np.newaxis]
+    dataset = load(tmp_path, x=x, y=np.repeat([0, 1], 100))
+    for labels in (dataset.y_train, dataset.y_val):
+        assert 0.2 < labels[: len(labels) // 2].mean() < 0.8
+    assert ((dataset.x_train.reshape(-1) >= 100) == dataset.y_train).all()
 
 
 def test_text_labels_name_the_classes(tmp_path):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -61,6 +63,16 @@ def test_shifts_move_by_pixels_and_leave_zeros():
     moved = augment.warp(image, Augmentation(shift=2.0), Always())
     assert torch.allclose(moved[..., :3], image[..., 2:], atol=1e-4)
     assert torch.all(moved[..., 3:] == 0)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1)])
+def test_a_signal_is_moved_along_itself_only(name, shape):
+    augmentation = replace(AUGMENTATIONS[name], cutout=0, mixup=0.0)
+    signal = torch.full((1, *shape, 2), 200, dtype=torch.uint8)
+    taken = augment.gather(signal, np.zeros(64, np.intp), augmentation, rng())
+    warped = augment.warp(taken.float().permute(0, 3, 1, 2), augmentation, rng()).reshape(64, 2, 40)
+    assert torch.allclose(warped[..., 6:-6], torch.tensor(200.0), atol=0.1)
 
 
 def test_cutout_zeroes_one_square_at_most():

@@ -19,20 +19,22 @@ from tinyformer.errors import ConfigError, DataError
 class Source:
     """A dataset's reader, and what it understands beside the cache.
 
-    ``options`` are names of ``load``'s arguments; ``downloads`` says whether there is anything to fetch.
+    ``options`` are names of ``load``'s arguments; ``downloads`` says whether there is anything to fetch; ``by_class``
+    that samples may come one class after the other.
     """
 
     read: Callable[[Request], Arrays]
     downloads: bool = False
     options: frozenset[str] = frozenset()
+    by_class: bool = False
 
 
 SOURCES: Mapping[str, Source] = {
     "digits": Source(digits.read),
     "fashion_mnist": Source(fashion_mnist.read, downloads=True, options=frozenset({"path"})),
     "cifar10": Source(cifar10.read, downloads=True, options=frozenset({"path"})),
-    "npz": Source(npz.read, options=frozenset({"path"})),
-    "folder": Source(folder.read, options=frozenset({"path", "size", "grayscale"})),
+    "npz": Source(npz.read, options=frozenset({"path"}), by_class=True),
+    "folder": Source(folder.read, options=frozenset({"path", "size", "grayscale"}), by_class=True),
 }
 
 
@@ -55,7 +57,9 @@ def load(
     """Load a dataset, downloading it into the cache when it is not there.
 
     The validation split is a stratified part of the training data, unless the source has its own. A source without a
-    test split gets a stratified fifth, always the same one. Mean and standard deviation are the training split's.
+    test split gets a stratified fifth, always the same one. Training and validation images of one's own data are
+    shuffled: batch norm's statistics are taken over the first of them. Mean and standard deviation are the training
+    split's.
 
     Args:
         name: one of ``names()``.
@@ -83,8 +87,10 @@ def load(
         raise ConfigError(f"dataset {name}: validation_fraction {validation_fraction}; allowed: 0 to 0.5")
     if size is not None and min(size) < 1:
         raise ConfigError(f"dataset {name}: size {size}; allowed: height and width, 1 or more")
-    request = Request(cache.root(cache_dir), None if path is None else Path(path).expanduser(), size, grayscale, progress)
-    return _dataset(name, source.read(request), seed, validation_fraction)
+    request = Request(
+        cache.root(cache_dir), None if path is None else Path(path).expanduser(), size, grayscale, progress
+    )
+    return _dataset(name, source.read(request), seed, validation_fraction, shuffled=source.by_class)
 
 
 def fetch(name: str, *, cache_dir: Path | None = None, progress: Progress | None = None) -> Path | None:
@@ -132,14 +138,21 @@ def _check_splits(name: str, classes: tuple[str, ...], splits: Mapping[str, Spli
             raise DataError(f"dataset {name}: the {split} split is empty; give more samples of each class, or a split")
 
 
-def _dataset(name: str, arrays: Arrays, seed: int, validation_fraction: float) -> Dataset:
+def _shuffle(split: Split, generator: np.random.Generator) -> Split:
+    return _take(split, generator.permutation(len(split[0])))
+
+
+def _dataset(name: str, arrays: Arrays, seed: int, validation_fraction: float, *, shuffled: bool) -> Dataset:
     train, test, validation = arrays.train, arrays.test, arrays.validation
+    generator = np.random.default_rng(seed)
     if test is None:
         kept, held = hold_out_test(train[1])
         train, test = _take(train, kept), _take(train, held)
     if validation is None:
-        kept, held = stratified(train[1], validation_fraction, np.random.default_rng(seed))
+        kept, held = stratified(train[1], validation_fraction, generator)
         train, validation = _take(train, kept), _take(train, held)
+    if shuffled:
+        train, validation = _shuffle(train, generator), _shuffle(validation, generator)
     measured = {"validation": validation, "test": test} if validation_fraction else {"test": test}
     _check_splits(name, arrays.classes, {"training": train, **measured})
     mean, std = statistics(train[0])

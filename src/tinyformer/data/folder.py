@@ -42,7 +42,7 @@ def read(request: Request) -> Arrays:
         raise DataError(f"folder {train_root}: {len(classes)} class folders; allowed: two or more, {_LAYOUT}")
     for name in classes:
         if not _is_text(name):
-            raise DataError(f"folder {train_root}: class {ascii(name)} is no UTF-8; allowed: names that are text")
+            raise DataError(f"folder {train_root}: class {name!a} is no UTF-8; allowed: names that are text")
     train = _split(train_root, classes, request, None)
     size = train[0].shape[1:3]
     others: dict[str, Split] = {

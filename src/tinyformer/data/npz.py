@@ -54,7 +54,9 @@ def read(request: Request) -> Arrays:
             found = f"{arrays[x].dtype}{_tail(arrays[x])}"
             raise DataError(f"{where}, {x}: {found} where {pairs['train'][0]} is {expected}; allowed: the same")
         if len(labels[split]) != len(features[split]):
-            raise DataError(f"{where}, {y}: {len(labels[split])} labels for {len(features[split])} of {x}; allowed: (N,)")
+            raise DataError(
+                f"{where}, {y}: {len(labels[split])} labels for {len(features[split])} of {x}; allowed: (N,)"
+            )
     if "test" not in features:  # before the range is taken: the test split has no say in it
         whole, whole_labels = features["train"], labels["train"]
         kept, held = hold_out_test(whole_labels)
@@ -135,7 +137,9 @@ def _labels(
         if array.ndim != 1:
             raise DataError(f"{where}, {pairs[split][1]}: shape {array.shape}; allowed: (N,)")
         if (array.dtype.kind in "US") != (given["train"].dtype.kind in "US"):
-            raise DataError(f"{where}: {pairs[split][1]} is {array.dtype}, {pairs['train'][1]} is not; allowed: one type")
+            raise DataError(
+                f"{where}: {pairs[split][1]} is {array.dtype}, {pairs['train'][1]} is not; allowed: one type"
+            )
     names = None
     if "classes" in arrays:
         names = [str(name) for name in _text(np.ravel(arrays["classes"]), f"{where}, classes")]

@@ -1,8 +1,8 @@
 """The whole way: dataset and board in, a proven image and a report out.
 
 A run lives in one folder: ``run.toml`` (resolved), ``search.log`` (trials), ``supernas/`` and ``sparsenas/`` (weights),
-``model.onnx``, ``bundle/``, ``result.json``, ``report.html``. Every stage keeps there what it finished, so that a run
-killed at any moment goes on with ``resume``.
+``model.onnx``, ``bundle/``, ``result.json``, ``report.html``, and ``<name>_features.h`` where the data are no bytes.
+Every stage keeps there what it finished, so that a run killed at any moment goes on with ``resume``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from tinyformer import report
 from tinyformer.config import RunConfig
-from tinyformer.pipeline import proving, searching
+from tinyformer.pipeline import features, proving, searching
 from tinyformer.pipeline.context import Progress, RunContext, Silent
 from tinyformer.pipeline.folder import open_folder, write_json
 from tinyformer.pipeline.front import export_front
@@ -106,6 +106,7 @@ def run(
         "board": context.board.name,
         "seed": config.seed,
         "limits": asdict(context.limits),
+        "input": features.input_summary(context.dataset),
         "accuracy": {
             "float": proving.float_accuracy(searching.network(trained), context.dataset),
             "pruned": proving.float_accuracy(pruned, context.dataset),
@@ -121,6 +122,7 @@ def run(
         "training": [asdict(row) for row in epochs],
         "versions": proving.versions(),
     }
+    features.write_header(context)
     write_json(context.directory / "result.json", result)
     report.write(context.directory)
     return result

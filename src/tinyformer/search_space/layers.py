@@ -174,30 +174,34 @@ class _Builder:
         return full
 
     def conv(self, name: str, channels: int, kernel: int = 3, stride: int = 1, relu: bool = True) -> str:
+        """Append a convolution; along an axis of one pixel its window is one pixel, as the rest would see padding."""
         height, width, inner = self.shape
+        rows, columns = (1 if size == 1 else kernel for size in (height, width))
         return self._append(
             name,
             "conv2d",
             (-(-height // stride), -(-width // stride), channels),
-            weight_shape=(channels, kernel, kernel, inner),
-            kernel=(kernel, kernel),
-            stride=(stride, stride),
-            padding=(kernel // 2,) * 4,
+            weight_shape=(channels, rows, columns, inner),
+            kernel=(rows, columns),
+            stride=(1 if height == 1 else stride, 1 if width == 1 else stride),
+            padding=(rows // 2, columns // 2) * 2,
             relu=relu,
             image=True,
             prunable=inner >= _MIN_PRUNABLE_CHANNELS,
         )
 
     def depthwise(self, name: str, stride: int) -> str:
+        """Append a depthwise convolution; of one row it sees one, while blocks of weights need its whole width."""
         height, width, channels = self.shape
+        rows = 1 if height == 1 else DEPTHWISE_BLOCK
         return self._append(
             name,
             "depthwise_conv2d",
             (-(-height // stride), -(-width // stride), channels),
-            weight_shape=(channels, 3, 3),
-            kernel=(3, 3),
-            stride=(stride, stride),
-            padding=(1, 1, 1, 1),
+            weight_shape=(channels, rows, DEPTHWISE_BLOCK),
+            kernel=(rows, DEPTHWISE_BLOCK),
+            stride=(1 if height == 1 else stride, stride),
+            padding=(rows // 2, 1, rows // 2, 1),
             relu=True,
             image=True,
             prunable=True,

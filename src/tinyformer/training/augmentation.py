@@ -20,6 +20,8 @@ from torch.nn import functional
 class Augmentation:
     """What happens to an image, in this order; the defaults leave it alone.
 
+    An image of one row or column, such as a signal, is only moved along itself: neither across nor turned.
+
     Attributes:
         crop: cut the image out of itself padded by so many pixels on every side.
         reflect: pad by reflection rather than with zeros.
@@ -79,6 +81,7 @@ def gather(
         return images[chosen]
     count, height, width = len(indices), images.shape[1], images.shape[2]
     offsets = generator.integers(-augmentation.crop, augmentation.crop + 1, (2, count))
+    offsets *= np.array([[height > 1], [width > 1]])
     rows = np.arange(height) + offsets[0][:, np.newaxis]
     columns = np.arange(width) + offsets[1][:, np.newaxis]
     if augmentation.flip:
@@ -114,11 +117,11 @@ def warp(images: Tensor, augmentation: Augmentation, generator: np.random.Genera
         return images
     count, _, height, width = images.shape
     draw = generator.uniform(-1.0, 1.0, (4, count))
-    angle = draw[0] * radians(augmentation.rotate_degrees)
+    angle = draw[0] * radians(augmentation.rotate_degrees) * (min(height, width) > 1)
     scale = 1.0 + draw[1] * augmentation.zoom
     cosine, sine = np.cos(angle) * scale, np.sin(angle) * scale
-    shift_x = draw[2] * augmentation.shift * 2 / width
-    shift_y = draw[3] * augmentation.shift * 2 / height
+    shift_x = draw[2] * augmentation.shift * 2 / width * (width > 1)
+    shift_y = draw[3] * augmentation.shift * 2 / height * (height > 1)
     rows = [[cosine, -sine * height / width, shift_x], [sine * width / height, cosine, shift_y]]
     theta = torch.from_numpy(np.array(rows, np.float32).transpose(2, 0, 1).copy()).to(images.device)
     grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
