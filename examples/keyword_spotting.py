@@ -47,10 +47,10 @@ def synthesise(word: str, generator: np.random.Generator) -> FloatArray:
         speaker = generator.uniform(0.85, 1.2)
         voice = np.zeros(length)
         pitch, *formants = ((first + (last - first) * glide) * speaker for first, last in WORDS[word])
+        phase = 2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE
         for harmonic in range(1, 25):
-            frequency = harmonic * pitch
-            loudness = sum(1 / (1 + ((frequency - formant) / 120) ** 2) for formant in formants)
-            voice += loudness * np.sin(2 * np.pi * np.cumsum(frequency) / SAMPLE_RATE)
+            loudness = sum(1 / (1 + ((harmonic * pitch - formant) / 120) ** 2) for formant in formants)
+            voice += loudness * np.sin(harmonic * phase)
         sound[start : start + length] += generator.uniform(0.05, 0.3) * np.hanning(length) * voice
     return sound.astype(np.float32)
 
@@ -89,7 +89,7 @@ def main() -> None:
     """Write the file that the command line names."""
     parser = argparse.ArgumentParser(description="Write synthetic keywords as an npz file.")
     parser.add_argument("target", type=Path, nargs="?", default=Path("keywords.npz"))
-    parser.add_argument("--samples", type=int, default=150, help="of each class")
+    parser.add_argument("--samples", type=int, default=200, help="of each class")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     arrays = dataset(arguments.samples, arguments.seed)

@@ -25,6 +25,9 @@ def test_settings_come_from_their_sections() -> None:
     [
         ({"colour": 1}, ["colour", "unknown", "allowed", "board"]),
         ({"data": {"nmae": "digits"}}, ["data.nmae", "unknown", "validation_fraction"]),
+        ({"data": {"size": 32}}, ["data.size: 32; allowed: [height, width]"]),
+        ({"data": {"size": [32]}}, ["data.size: [32]; allowed: [height, width]"]),
+        ({"data": {"size": [32, 0]}}, ["data.size: [32, 0]; allowed"]),
         ({"supernas": {"epoch": 3}}, ["supernas", "epoch", "allowed", "epochs"]),
         ({"supernas": {"epochs": "ten"}}, ["supernas.epochs", "integer"]),
         ({"supernas": {"epochs": 0}}, ["epochs = 0", "allowed"]),

@@ -46,12 +46,19 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _size(value: Any) -> Any:
+    sides = list(value) if isinstance(value, list | tuple) else []
+    if value is not None and (len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides)):
+        raise ValueError(f"{value}; allowed: [height, width] in pixels, 1 or more")
+    return value
+
+
 class DataConfig(_Section):
     """``[data]``: which dataset, and the share of its training images kept for validation."""
 
     name: str = "digits"
     path: Path | None = None
-    size: tuple[int, int] | None = None
+    size: Annotated[tuple[int, int] | None, BeforeValidator(_size)] = None
     grayscale: bool = False
     validation_fraction: float = Field(0.15, ge=0.02, le=0.5)
 

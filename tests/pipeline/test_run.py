@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tinyformer import config, pipeline
-from tinyformer.errors import ConfigError, DoesNotFitError
+from tinyformer.errors import ConfigError, DataError, DoesNotFitError
 from tinyformer.sparse_engine import compiler
 
 RUN_FILE = """
@@ -124,6 +124,12 @@ def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not empty"):
         pipeline.run(config.parse({}), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
+
+
+def test_a_mistake_in_the_data_leaves_no_folder_behind(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        pipeline.run(config.parse({"data": {"name": "npz", "path": str(tmp_path / "none.npz")}}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

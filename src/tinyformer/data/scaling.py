@@ -66,4 +66,5 @@ class ByteScaling:
         with np.errstate(over="ignore"):
             half_steps = (values.astype(np.float32) - np.float32(self.low)) * np.float32(self.gain)
         whole = np.clip(half_steps, 0.0, HALF_STEPS).astype(np.int32)
-        return ((whole + 1) >> 1).astype(np.uint8)
+        rounded: npt.NDArray[np.uint8] = ((whole + 1) >> 1).astype(np.uint8)
+        return rounded

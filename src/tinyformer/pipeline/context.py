@@ -73,6 +73,14 @@ class RunContext:
         """The search space for this data."""
         return self.config.space.space(self.dataset.input_shape, len(self.dataset.classes))
 
+    def prepare(self) -> None:
+        """Get the board, the data and the space, so that what is wrong with them shows before anything is written.
+
+        Raises:
+            TinyFormerError: one of them cannot be had.
+        """
+        _ = self.limits, self.space
+
     @cached_property
     def evaluate(self) -> ResourceEval:
         """ResourceEval for the board."""

@@ -11,10 +11,11 @@ from tinyformer.pipeline.context import RunContext
 
 
 def open_folder(run: RunContext, resume: bool) -> None:
-    """Create the run's folder, or check that it belongs to the same run.
+    """Create the run's folder, or check that it belongs to the same run; a mistake in the run file leaves none behind.
 
     Raises:
         ConfigError: it holds another run, a run that is not to be resumed, or other things.
+        TinyFormerError: what the run file names cannot be had.
     """
     directory, resolved = run.directory, run.directory / "run.toml"
     text = _toml(run.config.model_dump(mode="json", exclude_none=True))
@@ -25,6 +26,7 @@ def open_folder(run: RunContext, resume: bool) -> None:
             raise ConfigError(f"{directory} holds a run of another run file: choose another folder")
     elif directory.exists() and any(directory.iterdir()):
         raise ConfigError(f"{directory} is not empty and holds no run: choose another folder")
+    run.prepare()
     directory.mkdir(parents=True, exist_ok=True)
     write_text(resolved, text)
 
