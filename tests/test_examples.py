@@ -1,17 +1,21 @@
 """The examples run as the documentation says."""
 
 import importlib.util
+import re
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-from tinyformer import config, data, pipeline
+from tinyformer import boards, config, data, pipeline
+from tinyformer.resources import resource_eval
 from tinyformer.sparse_engine import host
 from tinyformer.sparse_engine.bundle import Manifest
+from tinyformer.supernas.space_analysis import AnalysisSettings, analyze
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -45,6 +49,19 @@ def test_keyword_spotting_writes_a_dataset(tmp_path: Path, monkeypatch: pytest.M
 def test_run_files_parse() -> None:
     for path in EXAMPLES.glob("*.toml"):
         config.load(path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", "docs/data-folder.md"])
+def test_a_documented_run_file_is_accepted_by_the_space_analysis(page: str) -> None:
+    text = (EXAMPLES.parent / page).read_text()
+    table = next(block for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if "[space]" in block)
+    settings = config.parse(tomllib.loads(table))
+    board = boards.load(settings.board)
+    limits = settings.limits.limits(board)
+    space = settings.space.space((*settings.data.size, 3), 5)
+    found = analyze(space, limits, resource_eval(board, limits, "size"), AnalysisSettings(samples=30))
+    assert found.acceptable, found.to_text()
 
 
 @pytest.mark.full
