@@ -69,7 +69,7 @@ def test_a_documented_run_file_is_accepted_by_the_space_analysis(page: str) -> N
 def test_features_of_any_shape_go_the_whole_way(
     shape: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Spectrograms of odd sizes and six sensors over time, halved four times: trained, compiled, equal on the emulated core."""
+    """Odd spectrograms and six sensors over time, halved four times: trained, compiled, equal on the emulated core."""
     generator = np.random.default_rng(0)
     labels = np.arange(120) % 3
     x = generator.normal(size=(120, *shape)) + 2.0 * labels.reshape(-1, *[1] * len(shape))
