@@ -4,6 +4,8 @@ Bit k of byte j of a filter's bits stands for block 8 j + k, numbered as in ``bl
 a byte. Stored are the blocks that are not zero, and of 256 zero blocks or more every 256th, so that what decodes the
 bits can write distances of eight bits.
 
+No kernel reads this yet, so that the compiler does not choose it.
+
 =========  ======  ==============================  =====================================
 plane      type    elements                        meaning
 =========  ======  ==============================  =====================================

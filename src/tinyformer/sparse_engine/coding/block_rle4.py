@@ -3,6 +3,8 @@
 As ``block_rle``, but of 16 zero blocks or more every 16th is stored too, with distance 15, and two distances share a
 byte, the first in its low half. Each filter's distances start at a byte; the last byte of an odd number ends in zeros.
 
+No kernel reads this yet, so that the compiler does not choose it.
+
 =========  ======  ==============================  =====================================
 plane      type    elements                        meaning
 =========  ======  ==============================  =====================================
