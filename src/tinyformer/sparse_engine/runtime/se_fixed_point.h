@@ -45,18 +45,20 @@ static inline int8_t se_requantize(int32_t accumulator, int32_t multiplier, int3
     return (int8_t)se_clamp(se_multiply_high_round(scaled, multiplier) + zero_point, low, high);
 }
 
+/* 2^-f on [0, 1] in Q30: coefficients of f^0 to f^5 */
+static const int32_t se_exp_coefficients[6] = {1073741824, -744258022, 257897349, -59392554, 9905155, -1022902};
+
 /* exp(-steps * scale) in Q fraction_bits, rounded: 2^-f by a polynomial of degree 5 in Q30, then a shift.
  * 0 <= steps <= 255, multiplier = round(scale * log2(e) * 2^20) < 2^24, 1 <= fraction_bits <= 29 */
 static inline uint32_t se_exp_negative(int32_t steps, int32_t multiplier, int32_t fraction_bits)
 {
-    static const int32_t coefficients[5] = {9905155, -59392554, 257897349, -744258022, 1073741824};
     const uint32_t product = (uint32_t)steps * (uint32_t)multiplier;
     const int32_t fraction = (int32_t)((product & 0xfffffu) << 11); /* Q31 */
     const uint32_t exponent = (product >> 20) + 30u - (uint32_t)fraction_bits;
     const uint32_t shift = exponent < 31u ? exponent : 31u;
-    int32_t value = -1022902;
-    for (int32_t i = 0; i < 5; i++)
-        value = coefficients[i] + (int32_t)(se_product(2 * value, fraction) >> 32);
+    int32_t value = se_exp_coefficients[5];
+    for (int32_t i = 4; i >= 0; i--)
+        value = se_exp_coefficients[i] + (int32_t)(se_product(2 * value, fraction) >> 32);
     return ((uint32_t)value + (1u << (shift - 1u))) >> shift;
 }
 

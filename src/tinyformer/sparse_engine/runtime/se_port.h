@@ -33,6 +33,9 @@ void *memset(void *destination, int value, size_t bytes);
 /* For a body that the compiler should specialise for constant arguments. */
 #define SE_FORCE_INLINE inline __attribute__((always_inline))
 
+/* Keeps the loop that follows as it stands: compilers unroll loops whose bodies fill the core already. */
+#define SE_NOT_UNROLLED _Pragma("GCC unroll 1")
+
 /* An array that starts at a multiple of `bytes`. */
 #define SE_ALIGNED(bytes) __attribute__((aligned(bytes)))
 
