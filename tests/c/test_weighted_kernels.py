@@ -153,7 +153,7 @@ def test_linear_sizes(channels, runtime, structs):
 @pytest.mark.parametrize("transpose_b", [False, True])
 def test_matmul_sizes(depth, transpose_b, runtime, structs):
     rng = np.random.default_rng(5)
-    for batch, rows, columns in product((1, 3), (1, 4, 5), (1, 3, 4, 5, 8, 11)):
+    for batch, rows, columns in product((1, 3), (1, 4, 5), (1, 3, 4, 5, 8, 11, 17)):
         check(kernel_cases.matmul(rng, batch, rows, depth, columns, transpose_b=transpose_b), runtime, structs)
 
 

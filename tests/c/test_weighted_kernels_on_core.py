@@ -24,6 +24,7 @@ pytestmark = pytest.mark.emulator
 SAME = (1, 1, 1, 1)
 SHIFTED = Requantization(zero_point=-60, low=-60, high=100, left_shift=7)
 SOURCES = (
+    "se_columns.c",
     "se_conv2d.c",
     "se_conv2d_block.c",
     "se_depthwise_conv2d.c",
@@ -82,9 +83,15 @@ CASES: dict[str, Callable[[np.random.Generator], Case]] = {
     "conv2d in narrow strips": lambda r: conv2d(r, 4).narrow(),
     "conv2d in blocks in narrow strips": lambda r: sparse(conv2d(r, 5, sparsity=0.5, block=4), 4).narrow(),
     **{
-        f"matmul {n}{' transposed' * t}": lambda r, n=n, t=t: kernel_cases.matmul(r, 2, 5, n, 6, transpose_b=bool(t))
-        for n in (1, 4, 11)
+        f"matmul {n}x{c}{' transposed' * t}": lambda r, n=n, c=c, t=t: kernel_cases.matmul(
+            r, 2, 5, n, c, transpose_b=bool(t)
+        )
+        for n, c in ((1, 6), (2, 8), (3, 1), (4, 13), (11, 3), (22, 9))
         for t in (0, 1)
+    },
+    **{
+        f"matmul of {c} columns, shifted": lambda r, c=c: kernel_cases.matmul(r, 2, 3, 7, c, requantization=SHIFTED)
+        for c in (2, 8, 11)
     },
 }
 
@@ -194,7 +201,7 @@ SPEED: dict[str, tuple[Callable[[np.random.Generator], Case], float]] = {
     "dense in narrow strips": (lambda r: large_conv2d(r).narrow(), 1.45),
     "linear": (lambda r: kernel_cases.linear(r, 16, 192, 192), 1.25),
     "depthwise": (lambda r: kernel_cases.depthwise(r, (8, 8), 64, op=ops.DepthwiseConv2D((1, 1), SAME)), 4.6),
-    "matmul": (lambda r: kernel_cases.matmul(r, 1, 64, 64, 48), 1.8),
+    "matmul": (lambda r: kernel_cases.matmul(r, 1, 64, 64, 48), 1.5),
 }
 
 

@@ -16,6 +16,7 @@ WIDE_PIXELS, PIXELS = 8, 4  # SE_WIDE_PIXELS, SE_PIXELS: outputs that share one 
 LANES = 4
 _EXPONENTIALS = 256
 _MAXIMUM_WIDE, _AVERAGE_WIDE = 16, 8  # channels at a time
+_STRIP_COLUMNS = (8, 4)  # SE_COLUMNS with the DSP extension and without
 
 Counts = dict[str, float]
 Params = Mapping[str, int]
@@ -267,23 +268,25 @@ def _depthwise_block(p: Params, blocks: float) -> Counts:
 
 
 def _matmul(p: Params, blocks: float) -> Counts:  # noqa: ARG001 - one signature for all
-    batch, rows, depth, columns = p["batch"], p["rows"], p["depth"], p["columns"]
-    strips, singles = _strips(columns)
-    quads, tail = divmod(depth, 4)
-    layout = "rows" if p["transpose_b"] else "columns"
-    return {
-        "batch": batch,
-        "strip": batch * strips,
-        "single": batch * singles,
-        f"{layout}_filled": batch * columns * quads,
-        f"{layout}_tail_filled": batch * columns * bool(tail),
-        "strip_row": batch * strips * rows,
-        "single_row": batch * singles * rows,
-        "strip_quad": batch * strips * rows * quads,
-        "single_quad": batch * singles * rows * quads,
-        "strip_tail": batch * strips * rows * bool(tail),
-        "single_tail": batch * singles * rows * bool(tail),
-    }
+    batch, rows, columns = p["batch"], p["rows"], p["columns"]
+    quads, pairs, lasts = p["depth"] // 4, p["depth"] // 2 % 2, p["depth"] % 2
+    counts: Counts = {"batch": batch}
+    for width in _STRIP_COLUMNS:  # on a core, the coefficients of one of them vanish
+        strips = batch * -(-columns // width)
+        filled = strips * min(width, columns)
+        counts |= {
+            f"strip{width}": strips,
+            f"strip{width}_column": filled,
+            f"strip{width}_quad_filled": filled * quads,
+            f"strip{width}_pair_filled": filled * pairs,
+            f"strip{width}_last_filled": filled * lasts,
+            f"strip{width}_row": strips * rows,
+            f"strip{width}_quad": strips * rows * quads,
+            f"strip{width}_pair": strips * rows * pairs,
+            f"strip{width}_last": strips * rows * lasts,
+            f"strip{width}_byte": filled * rows if columns < width else 0,
+        }
+    return counts
 
 
 def _rows(p: Params, blocks: float) -> Counts:  # noqa: ARG001 - one signature for all

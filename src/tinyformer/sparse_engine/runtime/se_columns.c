@@ -1,0 +1,245 @@
+#include "se_columns.h"
+
+#if SE_DSP
+
+/* two halves of int16, added to the sum */
+static inline int32_t add_halves(uint32_t halves, int32_t sum)
+{
+    int32_t result;
+    __asm__("smlad %0, %1, %2, %3" : "=r"(result) : "r"(halves), "r"(0x00010001u), "r"(sum));
+    return result;
+}
+
+static inline uint32_t byte_at(const int8_t *source)
+{
+    return (uint8_t)*source;
+}
+
+int32_t se_columns_fill(const int8_t *source, int32_t step, int32_t depth, int32_t zero_point, int32_t column,
+                        void *strip)
+{
+    const uint32_t minus = se_halves_splat(-zero_point);
+    uint32_t *words = (uint32_t *)strip + column;
+    int32_t sum = 0;
+    SE_NOT_UNROLLED
+    for (int32_t quads = depth >> 2; quads != 0; quads--, words += 2 * SE_STRIP_COLUMNS) {
+        uint32_t bytes = byte_at(source);
+        source += step;
+        bytes |= byte_at(source) << 8;
+        source += step;
+        bytes |= byte_at(source) << 16;
+        source += step;
+        bytes |= byte_at(source) << 24;
+        source += step;
+        const uint32_t even = se_halves_add_even(minus, bytes), odd = se_halves_add_odd(minus, bytes);
+        words[0] = even;
+        words[SE_STRIP_COLUMNS] = odd;
+        sum = add_halves(odd, add_halves(even, sum));
+    }
+    if ((depth & 2) != 0) {
+        words[0] = se_halves_add_even(minus, byte_at(source) | byte_at(source + step) << 16);
+        sum = add_halves(words[0], sum);
+        words += SE_STRIP_COLUMNS;
+        source += 2 * step;
+    }
+    if ((depth & 1) != 0) {
+        words[0] = (uint32_t)(*source - zero_point) & 0xffffu;
+        sum = add_halves(words[0], sum);
+    }
+    return sum;
+}
+
+/* ---- the loop: assembly, because compilers spill eight sums ----------------------------------------------------------
+ *
+ *     r4 .. r11  the sums of eight columns
+ *     r0         the strip, behind the words in work
+ *     r1         the row, behind the elements in work
+ *     r2, r3     words of the strip
+ *     r12, lr    two elements of the row as int16, and the four bytes they came from
+ *
+ * Each load of a word stands beside the product that frees its register, two products before the one that uses it: a
+ * core with two issue slots runs a product every cycle. Nothing is read beyond the rows or the strip. */
+
+#define DO(line) line "\n\t"
+#define LABEL(name) name ":\n\t"
+
+/* the argument's words, of which the function makes a copy */
+#define STRIP "[sp, #32]"
+#define ROW "[sp, #36]" /* then: where the row's last whole quad ends */
+#define OUTPUT "[sp, #40]"
+#define OUTPUT_END "[sp, #44]"
+#define OUTPUT_STEP "[sp, #48]"
+#define MULTIPLIER "[sp, #52]"
+#define ZERO_POINT "[sp, #56]"
+#define LEFT_SHIFT "[sp, #60]"
+#define COUNT "[sp, #64]"
+#define DEPTH "[sp, #68]"
+
+#define LIES_AT(field, bytes) (offsetof(se_columns, field) == (bytes))
+typedef char se_columns_lies_as_above[LIES_AT(start, 0) && LIES_AT(strip, 32) && LIES_AT(rows, 36) &&
+                                              LIES_AT(output, 40) && LIES_AT(output_end, 44) &&
+                                              LIES_AT(output_step, 48) && LIES_AT(multiplier, 52) &&
+                                              LIES_AT(zero_point, 56) && LIES_AT(left_shift, 60) &&
+                                              LIES_AT(count, 64) && LIES_AT(depth, 68) && sizeof(se_columns) == 72
+                                          ? 1
+                                          : -1];
+
+#define LOAD(to, offset) DO("ldr " to ", [r0, #" offset "]")
+#define MULTIPLY(sum, words) DO("smlad " sum ", " words ", r12, " sum)
+#define SHIFT(sum) DO("lsl " sum ", " sum ", lr")
+#define SCALE(sum) DO("smmlar " sum ", " sum ", r2, r3")
+#define SATURATE(sum) DO("ssat " sum ", #8, " sum)
+#define INSERT(into, lane, position) DO("bfi " into ", " lane ", #" position ", #8")
+
+/* r12 by the next words of the columns; between the last products stand lines that prepare what follows: `second` may
+ * change r3, `third` r2 and r3 */
+#define WORDS(first, second, third)                                                                                    \
+    DO("ldr r3, [r0, #4]")                                                                                             \
+    DO("ldr r2, [r0], #32")                                                                                            \
+    MULTIPLY("r5", "r3") LOAD("r3", "-24")                                                                             \
+    MULTIPLY("r4", "r2") LOAD("r2", "-20")                                                                             \
+    MULTIPLY("r6", "r3") LOAD("r3", "-16")                                                                             \
+    MULTIPLY("r7", "r2") LOAD("r2", "-12")                                                                             \
+    MULTIPLY("r8", "r3") LOAD("r3", "-8")                                                                              \
+    MULTIPLY("r9", "r2") LOAD("r2", "-4")                                                                              \
+    first                                                                                                              \
+    MULTIPLY("r10", "r3") second                                                                                       \
+    MULTIPLY("r11", "r2") third
+
+__attribute__((naked, noinline)) void se_columns_multiply(const se_columns *columns __attribute__((unused)))
+{
+    __asm__(
+        DO("push {r4-r11, lr}")
+        DO("sub sp, sp, #72")
+        DO("mov r1, sp")
+        DO("ldmia r0!, {r4-r11}")
+        DO("stmia r1!, {r4-r11}")
+        DO("ldmia r0!, {r4-r11}")
+        DO("stmia r1!, {r4-r11}")
+        DO("ldmia r0!, {r4-r5}")
+        DO("stmia r1!, {r4-r5}")
+        DO("ldr r1, " ROW)
+
+        LABEL("1") /* a row */
+        DO("ldr r2, " DEPTH)
+        DO("ldr r0, " STRIP)
+        DO("ldmia sp, {r4-r11}")
+        DO("bics r3, r2, #3")
+        DO("beq 3f")
+        DO("add r3, r3, r1")
+        DO("str r3, " ROW)
+        LABEL("2") /* four elements */
+        DO("ldr lr, [r1], #4")
+        DO("sxtb16 r12, lr")
+        WORDS("", "", DO("sxtb16 r12, lr, ror #8"))
+        WORDS(DO("ldr lr, " ROW), DO("cmp r1, lr"), "")
+        DO("bne 2b")
+        DO("ldr r2, " DEPTH)
+        LABEL("3")
+        DO("lsls r2, r2, #31") /* C: two elements more; N: one more */
+        DO("bcc 4f")
+        DO("ldrh r12, [r1], #2")
+        DO("orr r12, r12, r12, lsl #8")
+        DO("sxtb16 r12, r12")
+        WORDS("", "", "")
+        LABEL("4")
+        DO("bpl 5f")
+        DO("ldrsb r12, [r1], #1")
+        WORDS("", "", "")
+
+        LABEL("5") /* requantise and store */
+        DO("ldr lr, " LEFT_SHIFT)
+        DO("ldr r2, " MULTIPLIER)
+        DO("ldr r3, " ZERO_POINT)
+        DO("cmp lr, #0")
+        DO("bne 8f")
+        LABEL("6")
+        SCALE("r4") SCALE("r5") SATURATE("r4") SCALE("r6") SATURATE("r5") SCALE("r7") SATURATE("r6")
+        INSERT("r4", "r5", "8")
+        SCALE("r8") SATURATE("r7")
+        INSERT("r4", "r6", "16")
+        SCALE("r9") SATURATE("r8")
+        INSERT("r4", "r7", "24")
+        SCALE("r10") SATURATE("r9") SCALE("r11") SATURATE("r10")
+        INSERT("r8", "r9", "8")
+        SATURATE("r11")
+        INSERT("r8", "r10", "16")
+        DO("ldr r0, " OUTPUT)
+        DO("ldr r2, " COUNT)
+        DO("ldr r3, " OUTPUT_STEP)
+        INSERT("r8", "r11", "24")
+        DO("cmp r2, #8")
+        DO("bne 9f")
+        DO("str r4, [r0]")
+        DO("str r8, [r0, #4]")
+        DO("add r0, r0, r3")
+        LABEL("7")
+        DO("ldr r2, " OUTPUT_END)
+        DO("str r0, " OUTPUT)
+        DO("cmp r0, r2")
+        DO("bne 1b")
+        DO("add sp, sp, #72")
+        DO("pop {r4-r11, pc}")
+
+        LABEL("8")
+        SHIFT("r4") SHIFT("r5") SHIFT("r6") SHIFT("r7") SHIFT("r8") SHIFT("r9") SHIFT("r10") SHIFT("r11")
+        DO("b 6b")
+
+        LABEL("9") /* fewer than eight columns, which are all there are: byte by byte to the next row */
+        DO("strb r4, [r0], #1")
+        DO("lsr r4, r4, #8")
+        DO("orr r4, r4, r8, lsl #24")
+        DO("lsr r8, r8, #8")
+        DO("subs r2, r2, #1")
+        DO("bne 9b")
+        DO("b 7b"));
+}
+
+#else
+
+int32_t se_columns_fill(const int8_t *source, int32_t step, int32_t depth, int32_t zero_point, int32_t column,
+                        void *strip)
+{
+    int16_t *words = (int16_t *)strip + 2 * column;
+    int32_t sum = 0;
+    for (int32_t left = depth; left > 0; left -= 2, words += 2 * SE_COLUMNS) {
+        const int32_t first = *source - zero_point;
+        const int32_t second = left > 1 ? source[step] - zero_point : 0;
+        words[0] = (int16_t)first;
+        words[1] = (int16_t)second;
+        sum += first + second;
+        source += 2 * step;
+    }
+    return sum;
+}
+
+void se_columns_multiply(const se_columns *columns)
+{
+    const se_columns c = *columns;
+    const int32_t pairs = c.depth >> 1;
+    const int8_t *row = c.rows;
+    for (int8_t *output = c.output; output != c.output_end; output += c.output_step) {
+        const int16_t *words = c.strip;
+        int32_t s0 = c.start[0], s1 = c.start[1], s2 = c.start[2], s3 = c.start[3];
+        for (int32_t left = pairs; left != 0; left--, row += 2, words += 2 * SE_COLUMNS) {
+            const int32_t first = row[0], second = row[1];
+            s0 += first * words[0] + second * words[1];
+            s1 += first * words[2] + second * words[3];
+            s2 += first * words[4] + second * words[5];
+            s3 += first * words[6] + second * words[7];
+        }
+        if ((c.depth & 1) != 0) {
+            const int32_t last = *row++;
+            s0 += last * words[0];
+            s1 += last * words[2];
+            s2 += last * words[4];
+            s3 += last * words[6];
+        }
+        const se_lane_scale scale = {c.multiplier, c.left_shift, c.zero_point};
+        const int32_t sums[SE_COLUMNS] = {s0, s1, s2, s3};
+        for (int32_t i = 0; i < c.count; i++)
+            output[i] = (int8_t)se_saturate_int8(se_lane_requantize(sums[i], scale));
+    }
+}
+
+#endif
