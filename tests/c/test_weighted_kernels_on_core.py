@@ -27,8 +27,10 @@ SOURCES = (
     "se_columns.c",
     "se_conv2d.c",
     "se_conv2d_block.c",
+    "se_depthwise.c",
     "se_depthwise_conv2d.c",
     "se_depthwise_conv2d_block.c",
+    "se_depthwise_row.c",
     "se_filters.c",
     "se_filters_wide.c",
     "se_linear.c",
@@ -53,6 +55,16 @@ def depthwise(rng: np.random.Generator, channels: int, op: ops.DepthwiseConv2D, 
     return kernel_cases.depthwise(rng, (5, 7), channels, op=op, requantization=SHIFTED, **options)
 
 
+def depthwise_rows(
+    rng: np.random.Generator, size: tuple[int, int], kernel: tuple[int, int], stride: int, blocks: int
+) -> Case:
+    """A depthwise convolution without left shift, of 11 channels, some of them without weights where sparse."""
+    pads = tuple(k // 2 for k in kernel)
+    op = ops.DepthwiseConv2D((1, stride), (*pads, *pads))
+    case = kernel_cases.depthwise(rng, size, 11, kernel, op=op, sparsity=0.6 * blocks, block=3)
+    return sparse(case, 3) if blocks else case
+
+
 CASES: dict[str, Callable[[np.random.Generator], Case]] = {
     **{f"conv2d {c}": lambda r, c=c: conv2d(r, c) for c in (1, 3, 4, 5, 16)},
     **{
@@ -71,6 +83,22 @@ CASES: dict[str, Callable[[np.random.Generator], Case]] = {
     "depthwise dilated in blocks": lambda r: sparse(
         depthwise(r, 6, ops.DepthwiseConv2D((1, 2), SAME, (2, 2)), kernel=(2, 4), sparsity=0.3, block=3), 3
     ),
+    **{
+        f"depthwise {a[0]} {a[1]} stride {stride}{' in blocks' * blocks}": lambda r, a=a, s=stride, b=blocks: (
+            depthwise_rows(r, *a, s, b)
+        )
+        for a in (
+            ((3, 8), (3, 3)),
+            ((4, 9), (3, 3)),
+            ((3, 17), (2, 5)),
+            ((5, 4), (3, 3)),
+            ((2, 3), (4, 4)),
+            ((1, 1), (3, 3)),
+            ((6, 21), (1, 2)),
+        )
+        for stride in (1, 2)
+        for blocks in (0, 1)
+    },
     **{f"linear {n}": lambda r, n=n: kernel_cases.linear(r, 13, n, 5) for n in (1, 3, 4, 21)},
     **{
         f"linear {n} in blocks of {b}": lambda r, n=n, b=b: sparse(
@@ -220,6 +248,6 @@ def test_instructions_per_multiply_accumulate(name: str, cores: Callable[[str], 
 
 
 def test_stack_is_small(cores: Callable[[str], EmulatedCore], structs: Structs):
-    for make in CASES.values():
+    for name, make in CASES.items():
         _, call = kernel_cases.run_on_core(make(np.random.default_rng(0)), cores("dsp"), structs)
-        assert call.stack_bytes <= 384
+        assert call.stack_bytes <= 384, name

@@ -14,7 +14,6 @@ Params = Mapping[str, int]
 
 WIDE_PIXELS = 8  # SE_WIDE_PIXELS: outputs for which a weight is decoded once, with a wide strip
 PIXELS = 4  # SE_PIXELS: the same with a narrow one
-QUAD_BYTES = 8  # four values as int16
 
 
 def strip_pixels(most: int, outputs: int) -> int:
@@ -53,24 +52,12 @@ def conv2d_block4(p: Params) -> int:
     return _window_strip(p, -(-p["input_channels"] // 4) * 4, 4)
 
 
-def _span(p: Params, axis: str, outputs: str) -> int:
-    """Input positions under all outputs of an axis."""
-    stride, dilation = p[f"stride_{axis}"], p[f"dilation_{axis}"]
-    kernel = p["kernel_height" if axis == "y" else "kernel_width"]
-    return (p[outputs] - 1) * stride + (kernel - 1) * dilation + 1
-
-
 def depthwise_conv2d(p: Params) -> int:
-    """Return the bytes of ``se_depthwise_conv2d_s8``: the weights and the input rows of four channels."""
-    return (p["kernel_width"] + _span(p, "x", "output_width")) * p["kernel_height"] * QUAD_BYTES
-
-
-def depthwise_conv2d_block3(p: Params) -> int:
-    """Return the bytes of ``se_depthwise_conv2d_block3_s8``: one channel's plane and decoded blocks."""
+    """Return the bytes of the depthwise kernels: four channels' weights as blocks, and their input rows, each twice."""
     in_row = -(-p["kernel_width"] // 3)
-    beyond = (in_row * 3 - p["kernel_width"]) * p["dilation_x"]
-    elements = _span(p, "y", "output_height") * _span(p, "x", "output_width") + beyond
-    return p["kernel_height"] * in_row * (4 + 8) + elements * 2
+    columns = (max(p["output_width"], 8) - 1) * p["stride_x"] + (3 * in_row - 1) * p["dilation_x"] + 1
+    elements = 4 * 2 * p["kernel_height"] * -(-columns // 2) * 2
+    return p["kernel_height"] * in_row * (4 * 12 + 4) + 4 * 20 + elements * 2
 
 
 def linear(p: Params) -> int:
@@ -109,7 +96,7 @@ SCRATCH_BYTES: Mapping[str, Callable[[Params], int]] = MappingProxyType(
         "se_conv2d_block2_s8": conv2d_block2,
         "se_conv2d_block4_s8": conv2d_block4,
         "se_depthwise_conv2d_s8": depthwise_conv2d,
-        "se_depthwise_conv2d_block3_s8": depthwise_conv2d_block3,
+        "se_depthwise_conv2d_block3_s8": depthwise_conv2d,
         "se_linear_s8": linear,
         "se_linear_block2_s8": linear_block2,
         "se_linear_block4_s8": linear,
