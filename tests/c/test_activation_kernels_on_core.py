@@ -19,8 +19,14 @@ from tinyformer.sparse_engine import ops
 
 pytestmark = pytest.mark.emulator
 
-SOURCES = ("se_softmax.c", "se_layer_norm.c", "se_elementwise.c", "se_pool2d.c", "se_move.c")
-
+SOURCES = (
+    "se_avg_pool2d.c",
+    "se_elementwise.c",
+    "se_layer_norm.c",
+    "se_max_pool2d.c",
+    "se_move.c",
+    "se_softmax.c",
+)
 
 BUILDS = {  # compiler and defines
     "dsp": ("zig", ()),
@@ -60,6 +66,15 @@ def avg_pool(rng: np.random.Generator, channels: int, kernel: tuple[int, int]) -
     return activation_cases.avg_pool(integers(rng, (5, 6, channels)), op)
 
 
+def average_2x2(
+    rng: np.random.Generator, channels: int, stride: tuple[int, int], padding: tuple[int, int, int, int], ratio: float
+) -> Case:
+    """Windows without left shift: the loops for those wholly inside the image."""
+    op = ops.AvgPool2D((2, 2), stride, padding)
+    zero_points = (int(rng.choice((-128, 0, 127))), int(rng.choice((-128, 5, 127))))
+    return activation_cases.avg_pool(integers(rng, (5, 7, channels)), op, zero_points=zero_points, ratio=ratio)
+
+
 def large_average(rng: np.random.Generator) -> Case:
     x = integers(rng, (17, 31, 13))
     x[..., 0] = -128
@@ -85,6 +100,26 @@ CASES: dict[str, Callable[[np.random.Generator], Case]] = {
     **{f"lookup {n}": lambda r, n=n: activation_cases.lookup(integers(r, n), integers(r, 256)) for n in (1, 3, 4, 69)},
     **{f"max pool {c}": lambda r, c=c: max_pool(r, c, (2, 2)) for c in (1, 3, 4, 5, 16, 17, 38)},
     **{f"average pool {c}": lambda r, c=c: avg_pool(r, c, (2, 2)) for c in (1, 3, 4, 5, 8, 9, 38)},
+    **{
+        f"{name} 2x2 {c} stride {stride} padding {padding}": lambda r, make=make, c=c, s=stride, p=padding: make(
+            r, c, s, p
+        )
+        for name, make in (
+            ("average", lambda r, c, s, p: average_2x2(r, c, s, p, 0.49)),
+            (
+                "max",
+                lambda r, c, s, p: activation_cases.max_pool(integers(r, (5, 7, c)), ops.MaxPool2D((2, 2), s, p)),
+            ),
+        )
+        for c in (4, 22, 37, 65)
+        for stride, padding in (
+            ((1, 1), (0, 0, 0, 0)),
+            ((2, 2), (1, 1, 0, 0)),
+            ((2, 3), (0, 1, 1, 1)),
+            ((1, 1), (1, 1, 1, 1)),
+        )
+    },
+    "average 2x2 beyond both ends": lambda r: average_2x2(r, 9, (2, 2), (0, 0, 0, 0), 1.9),
     "max pool 3x3": lambda r: max_pool(r, 21, (3, 3)),
     "average pool 3x3": lambda r: avg_pool(r, 21, (3, 3)),
     "average of a large window": large_average,

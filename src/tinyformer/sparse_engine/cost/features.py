@@ -206,65 +206,59 @@ def _conv2d_block(block: int) -> Features:
     return features
 
 
-def _columns(p: Params) -> int:
-    return (p["output_width"] - 1) * p["stride_x"] + (p["kernel_width"] - 1) * p["dilation_x"] + 1
-
-
 def _depthwise(p: Params, blocks: float) -> Counts:  # noqa: ARG001 - one signature for all
-    channels, height, width = p["input_channels"], p["kernel_height"], p["kernel_width"]
-    outputs = p["output_height"]
-    keeps_rows = p["dilation_y"] == 1 and p["stride_y"] < height
-    columns = _columns(p)
-    covered = min(columns, p["pad_left"] + p["input_width"]) - min(columns, p["pad_left"])
-    rows = inside = 0
-    for y in range(outputs):
-        first = height - p["stride_y"] if keeps_rows and y else 0
-        for kernel_y in range(first, height):
-            rows += 1
-            inside += 0 <= y * p["stride_y"] - p["pad_top"] + kernel_y * p["dilation_y"] < p["input_height"]
-    all_outputs = outputs * p["output_width"]
-    tail = channels % 4
-    counts: Counts = {}
-    # what moves bytes one by one costs by the lanes of the last, partial group
-    for name, groups in (("quad", channels // 4), ("part", bool(tail)), ("lane", tail)):
-        counts |= {
-            f"{name}": groups,
-            f"{name}_row_widened": groups * rows,
-            f"{name}_column_inside": groups * inside * covered,
-            f"{name}_column_outside": groups * (rows * columns - inside * covered),
-            f"{name}_weight_widened": groups * outputs * height * width,
-            f"{name}_output_row": groups * outputs,
-        }
-        if (height, width, p["dilation_x"]) == (3, 3, 1):
-            counts[f"{name}_output_3x3"] = groups * all_outputs
-        else:
-            counts[f"{name}_output"] = groups * all_outputs
-            counts[f"{name}_run"] = groups * all_outputs * (1 if p["dilation_x"] == 1 else width)
-            counts[f"{name}_product"] = groups * all_outputs * height * width
-    return counts
+    return _depthwise_block(p, p["input_channels"] * p["kernel_height"] * -(-p["kernel_width"] // 3))
 
 
 def _depthwise_block(p: Params, blocks: float) -> Counts:
-    channels, outputs = p["input_channels"], p["output_height"]
-    height = (outputs - 1) * p["stride_y"] + (p["kernel_height"] - 1) * p["dilation_y"] + 1
-    width = _columns(p)
-    rows = max(0, min(height, p["pad_top"] + p["input_height"]) - min(height, p["pad_top"]))
-    covered = max(0, min(width, p["pad_left"] + p["input_width"]) - min(width, p["pad_left"]))
-    strips, singles = _strips(p["output_width"])
-    form = "" if p["dilation_x"] == 1 else "_dilated"
-    return {
-        "offset": p["kernel_height"] * -(-p["kernel_width"] // 3),
+    channels, height, outputs = p["input_channels"], p["kernel_height"], p["output_height"]
+    in_filter = height * -(-p["kernel_width"] // 3)
+    keeps_rows = p["dilation_y"] == 1 and p["stride_y"] < height
+    columns = (p["output_width"] - 1) * p["stride_x"] + (p["kernel_width"] - 1) * p["dilation_x"] + 1
+    covered = max(0, min(columns, p["pad_left"] + p["input_width"]) - p["pad_left"])
+    rows = inside = 0
+    for y in range(outputs):
+        for kernel_y in range(height - p["stride_y"] if keeps_rows and y else 0, height):
+            rows += 1
+            inside += 0 <= y * p["stride_y"] - p["pad_top"] + kernel_y * p["dilation_y"] < p["input_height"]
+    groups, tail = divmod(channels, 4)
+    # a channel without any block has the same output everywhere; blocks are taken to lie anywhere
+    share_empty = max(0.0, 1 - blocks / (channels * in_filter)) ** in_filter
+    empty = channels * share_empty
+    fours, last = groups * (1 - share_empty**4), bool(tail) * (1 - share_empty**tail)  # with a channel to compute
+    lanes = 4 * fours + tail * last
+    counts: Counts = {
         "channel": channels,
         "block_decoded": blocks,
-        "plane_row": channels * height,
-        "plane_inside": channels * rows * covered,
-        "plane_outside": channels * (height * width - rows * covered),
-        "output_row": channels * outputs,
-        f"strip{form}": channels * outputs * strips,
-        f"single{form}": channels * outputs * singles,
-        f"strip_block{form}": blocks * outputs * strips,
-        f"single_block{form}": blocks * outputs * singles,
+        "filled": height * columns,
+        "row": rows * (fours + last),
+        "row_outside": (rows - inside) * lanes,
+        "outside": (rows - inside) * lanes * columns,
+        "pair": fours * inside * ((p["pad_left"] % 2 + covered + 1) // 2),
+        "pixel": inside * covered * last,
+        "lane": inside * covered * tail * last,
+        "portable_pixel": inside * covered * fours,  # without the DSP extension
+        "output_row": outputs * (fours + last),
+        "constant": empty * outputs * p["output_width"],
     }
+    strips, singles = _strips(p["output_width"])
+    eights = -(-p["output_width"] // 8)
+    usual = p["stride_x"] <= 2 and p["dilation_x"] == 1 and p["left_shift"] == 0
+    form = "portable_" if usual else "" if p["dilation_x"] == 1 else "dilated_"
+    counts |= {
+        f"{form}channel_row": (channels - empty) * outputs,
+        f"{form}strip": (channels - empty) * outputs * strips,
+        f"{form}single": (channels - empty) * outputs * singles,
+        f"{form}strip_block": blocks * outputs * strips,
+        f"{form}single_block": blocks * outputs * singles,
+    }
+    if usual:  # with the DSP extension
+        counts |= {
+            "eights": (channels - empty) * outputs,
+            "eight": (channels - empty) * outputs * eights,
+            f"eight_block_{p['stride_x']}": blocks * outputs * eights,
+        }
+    return counts
 
 
 def _matmul(p: Params, blocks: float) -> Counts:  # noqa: ARG001 - one signature for all
@@ -325,28 +319,45 @@ def _elements(p: Params, blocks: float) -> Counts:  # noqa: ARG001 - one signatu
     return {"quad": quads, **_rest(1, tail)}
 
 
-def _pool(wide: int) -> Features:
+def _pool(wide: int, whole_wide: int) -> Features:
     def features(p: Params, blocks: float) -> Counts:  # noqa: ARG001 - one signature for all
+        average = wide == _AVERAGE_WIDE
         heights = _hits(p["input_height"], p["kernel_height"], p["stride_y"], p["pad_top"], p["output_height"])
         widths = _hits(p["input_width"], p["kernel_width"], p["stride_x"], p["pad_left"], p["output_width"])
-        windows, rows, values = len(heights) * len(widths), sum(heights) * len(widths), sum(heights) * sum(widths)
-        unrolled = heights.count(2) * widths.count(2)
-        groups, rest = divmod(p["channels"], wide)
-        quads, tail = divmod(rest, LANES)
-        whole = quads + (tail > 0 and p["channels"] >= LANES)  # the last lanes again, as a whole word
-        lanes = tail if p["channels"] < LANES else 0
-        counts: Counts = {"output_row": len(heights), "window": windows, "wide_2x2": groups * unrolled}
-        counts |= {
-            "wide": groups * (windows - unrolled),
-            "wide_row": groups * (rows - 2 * unrolled),
-            "wide_value": groups * (values - 4 * unrolled),
-            "tail": windows * bool(tail),
-        }
-        for name, count in (("quad", whole), ("part", bool(lanes)), ("lane", lanes)):
-            counts |= {name: count * windows, f"{name}_row": count * rows, f"{name}_value": count * values}
-        return counts | (_clamped(p, windows * p["channels"]) if wide == _AVERAGE_WIDE else {})
+        channels, windows = p["channels"], len(heights) * len(widths)
+        counts: Counts = {"output_row": len(heights)}
+        whole_rows = whole = 0
+        if (
+            (p["kernel_height"], p["kernel_width"]) == (2, 2)
+            and channels >= LANES
+            and not (average and p["left_shift"])
+        ):
+            whole_rows, whole = heights.count(2), heights.count(2) * widths.count(2)
+            groups, rest = divmod(channels, whole_wide)
+            words = -(-rest // LANES)
+            counts |= {"whole_pass": groups + words, "whole_row": (groups + words) * whole_rows}
+            counts |= {"whole_wide": groups * whole, "whole_word": words * whole}
+        rows, values = sum(heights) * len(widths) - 2 * whole, sum(heights) * sum(widths) - 4 * whole
+        counts |= _windows("", channels, wide, windows - whole, rows, values)
+        if average:  # without the DSP extension they are like the others
+            counts |= _windows("portable_", channels, wide, whole, 2 * whole, 4 * whole)
+            counts |= _clamped(p, windows * channels)
+        return counts
 
     return features
+
+
+def _windows(form: str, channels: int, wide: int, windows: int, rows: int, values: int) -> Counts:
+    """Count what windows take that are computed one by one."""
+    groups, rest = divmod(channels, wide)
+    quads, tail = divmod(rest, LANES)
+    whole = quads + (tail > 0 and channels >= LANES)  # the last lanes again, as a whole word
+    lanes = tail if channels < LANES else 0
+    counts: Counts = {f"{form}window": windows, f"{form}tail": windows * bool(tail)}
+    for name, count in (("wide", groups), ("quad", whole), ("part", bool(lanes)), ("lane", lanes)):
+        counts |= {f"{form}{name}": count * windows, f"{form}{name}_row": count * rows}
+        counts |= {f"{form}{name}_value": count * values}
+    return counts
 
 
 def _hits(size: int, kernel: int, stride: int, pad: int, outputs: int) -> list[int]:
@@ -392,7 +403,7 @@ FEATURES: Mapping[str, Features] = {
     "se_mul_s8": _pairs,
     "se_lookup_s8": _elements,
     "se_fill_s8": _elements,
-    "se_max_pool2d_s8": _pool(_MAXIMUM_WIDE),
-    "se_avg_pool2d_s8": _pool(_AVERAGE_WIDE),
+    "se_max_pool2d_s8": _pool(_MAXIMUM_WIDE, 16),
+    "se_avg_pool2d_s8": _pool(_AVERAGE_WIDE, 32),
     "se_move_s8": _move,
 }

@@ -64,7 +64,9 @@ int32_t se_conv2d_block4_s8_scratch_bytes(const se_conv2d_params *p);
 /* Depthwise: input_channels == output_channels, groups and pixels are not read.
  * weights: (kernel_height, kernel_width, channels): the encoder moves channels last for the dense form.
  * input may equal output where both have one shape, the strides are 1, dilation_y is 1 and pad_top < kernel_height: a row
- * of outputs is written when the rows under it are in scratch. The same holds for the block variant. */
+ * of outputs is written when the rows under it are in scratch. The same holds for the block variant.
+ * With the DSP extension strides of 1 and 2 along the width, without dilation along it and without left shift, take eight
+ * outputs of a row at a time: 3x3 about 2.6 instructions a multiply-accumulate on 16x16x192. */
 void se_depthwise_conv2d_s8(const se_conv2d_params *p, const int8_t *input, const int8_t *weights, const int32_t *bias,
                             const int32_t *multipliers, int8_t *output, void *scratch);
 int32_t se_depthwise_conv2d_s8_scratch_bytes(const se_conv2d_params *p);
@@ -103,7 +105,7 @@ typedef struct {
     int32_t low, high;
 } se_matmul_params;
 
-/* accumulator = sum over depth of (a - a_zero_point) * (b - b_zero_point) */
+/* accumulator = sum over depth of (a - a_zero_point) * (b - b_zero_point). Scratch: eight columns of b as int16. */
 void se_matmul_s8(const se_matmul_params *p, const int8_t *a, const int8_t *b, int8_t *output, void *scratch);
 int32_t se_matmul_s8_scratch_bytes(const se_matmul_params *p);
 
@@ -185,7 +187,7 @@ typedef struct {
 } se_pool2d_params;
 
 /* The greatest value inside the image. Here and below every window has one: the padding of each side is less than the
- * kernel. 2x2 windows take about 6 instructions an output (the average 13) when there are 16 channels or more. */
+ * kernel. 2x2 windows inside the image take about 3 instructions an output with 16 channels (the average 6 with 32). */
 void se_max_pool2d_s8(const se_pool2d_params *p, const int8_t *input, int8_t *output);
 
 /* accumulator = sum over the window's values inside the image of (x - input_zero_point), n of them; the multiplier is

@@ -102,7 +102,7 @@ typedef struct {
 SE_FORCE_INLINE static uint32_t *put_exponential(uint32_t *entry, table_terms *t)
 {
     uint32_t fraction, value;
-    __asm__("lsl %[fraction], %[product], #12\n\t"
+    __asm__ volatile("lsl %[fraction], %[product], #12\n\t"
             "lsr %[fraction], %[fraction], #1\n\t"
             "smmla %[value], %[fifth], %[fraction], %[fourth]\n\t"
             "lsl %[value], %[value], #1\n\t"
