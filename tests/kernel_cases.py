@@ -80,13 +80,16 @@ def run_on_host(case: Case, runtime: ctypes.CDLL, structs: Structs, *, in_place:
     return output[:-GUARD].reshape(shape)
 
 
-def run_on_core(case: Case, core: EmulatedCore, structs: Structs) -> tuple[np.ndarray, Call]:
-    """Call a kernel on the emulated core; the memory after every array is not there."""
+def run_on_core(case: Case, core: EmulatedCore, structs: Structs, *, in_place: bool = False) -> tuple[np.ndarray, Call]:
+    """Call a kernel on the emulated core; the memory after every array is not there.
+
+    ``in_place``: the output lies where the input does.
+    """
     shape = case.graph.tensors[case.graph.output].shape
-    output = np.full(shape, FILL, np.int8)
+    output = case.input.reshape(shape).copy() if in_place else np.full(shape, FILL, np.int8)
     scratch = np.full((case.scratch_bytes + 7) // 8, FILL * 0x0101010101010101, np.int64)
     arguments: list[Argument] = [structs[case.params_type](**case.params)]
-    for array in case.arrays:
+    for array in (output, *case.arrays[1:]) if in_place else case.arrays:
         if not isinstance(array, coding.EncodedWeights):
             arguments.append(array)
         elif array.encoding == "block_rle":

@@ -207,6 +207,20 @@ def test_windows_slide_along_rows(size: tuple[int, int], kernel: tuple[int, int]
                 np.testing.assert_array_equal(output, case.expected(), f"{case.symbol}, {op}")
 
 
+@pytest.mark.parametrize("kernel", [(3, 3), (2, 5), (5, 1)], ids=str)
+@pytest.mark.parametrize("size", [(9, 1), (7, 3), (5, 4), (4, 8), (3, 13)], ids=str)
+def test_depthwise_in_place(
+    size: tuple[int, int], kernel: tuple[int, int], core: EmulatedCore, structs: Structs
+) -> None:
+    """Narrow rows too, of which eight outputs reach into rows that are still to be read."""
+    above, left = kernel[0] - 1, kernel[1] // 2
+    op = ops.DepthwiseConv2D(padding=(above, left, 0, left))
+    case = kernel_cases.depthwise(np.random.default_rng(1), size, 7, kernel, op=op, sparsity=0.5, block=3)
+    for variant in (case, sparse(case, 3)):
+        output, _ = kernel_cases.run_on_core(variant, core, structs, in_place=True)
+        np.testing.assert_array_equal(output, variant.expected())
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_instructions_do_not_depend_on_the_input(name: str, cores: Callable[[str], EmulatedCore], structs: Structs):
     case = CASES[name](np.random.default_rng(0))

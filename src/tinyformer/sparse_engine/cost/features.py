@@ -264,6 +264,7 @@ def _depthwise_block(p: Params, blocks: float) -> Counts:
 def _matmul(p: Params, blocks: float) -> Counts:  # noqa: ARG001 - one signature for all
     batch, rows, columns = p["batch"], p["rows"], p["columns"]
     quads, pairs, lasts = p["depth"] // 4, p["depth"] // 2 % 2, p["depth"] % 2
+    layout = "rows" if p["transpose_b"] else "columns" if columns >= LANES else "column"
     counts: Counts = {"batch": batch}
     for width in _STRIP_COLUMNS:  # on a core, the coefficients of one of them vanish
         strips = batch * -(-columns // width)
@@ -271,7 +272,7 @@ def _matmul(p: Params, blocks: float) -> Counts:  # noqa: ARG001 - one signature
         counts |= {
             f"strip{width}": strips,
             f"strip{width}_column": filled,
-            f"strip{width}_quad_filled": filled * quads,
+            f"strip{width}_{layout}_filled": filled * quads,
             f"strip{width}_pair_filled": filled * pairs,
             f"strip{width}_last_filled": filled * lasts,
             f"strip{width}_row": strips * rows,

@@ -15,38 +15,105 @@ static inline uint32_t byte_at(const int8_t *source)
     return (uint8_t)*source;
 }
 
-int32_t se_columns_fill(const int8_t *source, int32_t step, int32_t depth, int32_t zero_point, int32_t column,
-                        void *strip)
+/* the low halves of two words, and the high halves */
+static inline uint32_t low_halves(uint32_t first, uint32_t second)
 {
-    const uint32_t minus = se_halves_splat(-zero_point);
-    uint32_t *words = (uint32_t *)strip + column;
-    int32_t sum = 0;
-    SE_NOT_UNROLLED
-    for (int32_t quads = depth >> 2; quads != 0; quads--, words += 2 * SE_STRIP_COLUMNS) {
-        uint32_t bytes = byte_at(source);
-        source += step;
-        bytes |= byte_at(source) << 8;
-        source += step;
-        bytes |= byte_at(source) << 16;
-        source += step;
-        bytes |= byte_at(source) << 24;
-        source += step;
-        const uint32_t even = se_halves_add_even(minus, bytes), odd = se_halves_add_odd(minus, bytes);
-        words[0] = even;
-        words[SE_STRIP_COLUMNS] = odd;
-        sum = add_halves(odd, add_halves(even, sum));
-    }
-    if ((depth & 2) != 0) {
-        words[0] = se_halves_add_even(minus, byte_at(source) | byte_at(source + step) << 16);
+    uint32_t result;
+    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(result) : "r"(first), "r"(second));
+    return result;
+}
+
+static inline uint32_t high_halves(uint32_t first, uint32_t second)
+{
+    uint32_t result;
+    __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(result) : "r"(second), "r"(first));
+    return result;
+}
+
+/* The last `left` elements, 0 to 3, of a column; returns the sum, of which `sum` was that of the others. */
+static int32_t fill_rest(const int8_t *source, int32_t step, int32_t left, int32_t zero_point, uint32_t *words,
+                         int32_t sum)
+{
+    if ((left & 2) != 0) {
+        words[0] = se_halves_add_even(se_halves_splat(-zero_point), byte_at(source) | byte_at(source + step) << 16);
         sum = add_halves(words[0], sum);
         words += SE_STRIP_COLUMNS;
         source += 2 * step;
     }
-    if ((depth & 1) != 0) {
+    if ((left & 1) != 0) {
         words[0] = (uint32_t)(*source - zero_point) & 0xffffu;
         sum = add_halves(words[0], sum);
     }
     return sum;
+}
+
+/* a column whose elements lie side by side or far apart */
+static int32_t fill_column(const int8_t *source, int32_t step, int32_t depth, int32_t zero_point, uint32_t *words)
+{
+    const uint32_t minus = se_halves_splat(-zero_point);
+    int32_t sum = 0;
+    SE_NOT_UNROLLED
+    for (int32_t quads = depth >> 2; quads != 0; quads--, words += 2 * SE_STRIP_COLUMNS) {
+        uint32_t bytes;
+        if (step == 1) {
+            bytes = se_lanes_load(source);
+        } else {
+            bytes = byte_at(source) | byte_at(source + step) << 8;
+            bytes |= byte_at(source + 2 * step) << 16 | byte_at(source + 3 * step) << 24;
+        }
+        source += 4 * step;
+        words[0] = se_halves_add_even(minus, bytes);
+        words[SE_STRIP_COLUMNS] = se_halves_add_odd(minus, bytes);
+        sum = add_halves(words[SE_STRIP_COLUMNS], add_halves(words[0], sum));
+    }
+    return fill_rest(source, step, depth & 3, zero_point, words, sum);
+}
+
+/* elements 4q + `first` and 4q + `first` + 2 of four columns side by side, from two words of the matrix's rows */
+static inline void put_four(uint32_t minus, uint32_t upper, uint32_t lower, uint32_t *words, int32_t *sums)
+{
+    const uint32_t upper_even = se_halves_add_even(minus, upper), upper_odd = se_halves_add_odd(minus, upper);
+    const uint32_t lower_even = se_halves_add_even(minus, lower), lower_odd = se_halves_add_odd(minus, lower);
+    words[0] = low_halves(upper_even, lower_even);
+    words[1] = low_halves(upper_odd, lower_odd);
+    words[2] = high_halves(upper_even, lower_even);
+    words[3] = high_halves(upper_odd, lower_odd);
+    sums[0] = add_halves(words[0], sums[0]);
+    sums[1] = add_halves(words[1], sums[1]);
+    sums[2] = add_halves(words[2], sums[2]);
+    sums[3] = add_halves(words[3], sums[3]);
+}
+
+/* four columns that lie side by side */
+static void fill_four(const se_columns_source *s, int32_t column, uint32_t *words, int32_t *sums)
+{
+    const int32_t step = s->row_step;
+    const uint32_t minus = se_halves_splat(-s->zero_point);
+    const int8_t *source = s->elements + column;
+    int32_t four[4] = {0, 0, 0, 0};
+    SE_NOT_UNROLLED
+    for (int32_t quads = s->depth >> 2; quads != 0; quads--, words += 2 * SE_STRIP_COLUMNS) {
+        put_four(minus, se_lanes_load(source), se_lanes_load(source + 2 * step), words, four);
+        source += step;
+        put_four(minus, se_lanes_load(source), se_lanes_load(source + 2 * step), words + SE_STRIP_COLUMNS, four);
+        source += 3 * step;
+    }
+    for (int32_t i = 0; i < 4; i++)
+        sums[i] = fill_rest(source + i, step, s->depth & 3, s->zero_point, words + i, four[i]);
+}
+
+void se_columns_fill(const se_columns_source *source, int32_t count, void *strip, int32_t *sums)
+{
+    const se_columns_source s = *source;
+    uint32_t *const words = strip;
+    int32_t column = 0;
+    if (s.row_step != 1) {
+        for (; column + 4 <= count; column += 4)
+            fill_four(&s, column, words + column, sums + column);
+    }
+    for (; column < count; column++)
+        sums[column] = fill_column(s.elements + column * s.column_step, s.row_step, s.depth, s.zero_point,
+                                   words + column);
 }
 
 /* ---- the loop: assembly, because compilers spill eight sums ----------------------------------------------------------
@@ -197,10 +264,8 @@ __attribute__((naked, noinline)) void se_columns_multiply(const se_columns *colu
 
 #else
 
-int32_t se_columns_fill(const int8_t *source, int32_t step, int32_t depth, int32_t zero_point, int32_t column,
-                        void *strip)
+static int32_t fill_column(const int8_t *source, int32_t step, int32_t depth, int32_t zero_point, int16_t *words)
 {
-    int16_t *words = (int16_t *)strip + 2 * column;
     int32_t sum = 0;
     for (int32_t left = depth; left > 0; left -= 2, words += 2 * SE_COLUMNS) {
         const int32_t first = *source - zero_point;
@@ -211,6 +276,14 @@ int32_t se_columns_fill(const int8_t *source, int32_t step, int32_t depth, int32
         source += 2 * step;
     }
     return sum;
+}
+
+void se_columns_fill(const se_columns_source *source, int32_t count, void *strip, int32_t *sums)
+{
+    const se_columns_source s = *source;
+    for (int32_t column = 0; column < count; column++)
+        sums[column] = fill_column(s.elements + column * s.column_step, s.row_step, s.depth, s.zero_point,
+                                   (int16_t *)strip + 2 * column);
 }
 
 void se_columns_multiply(const se_columns *columns)

@@ -35,9 +35,15 @@ static inline int32_t se_columns_strip_bytes(int32_t depth)
     return ((depth + 1) >> 1) * SE_STRIP_COLUMNS * 2 * (int32_t)sizeof(int16_t);
 }
 
-/* Fills one column of a strip from `depth` elements `step` apart, less their zero point; returns their sum. */
-int32_t se_columns_fill(const int8_t *source, int32_t step, int32_t depth, int32_t zero_point, int32_t column,
-                        void *strip);
+/* a matrix of `depth` rows, of which element (row, column) lies at row * row_step + column * column_step */
+typedef struct {
+    const int8_t *elements;
+    int32_t row_step, column_step; /* one of them is 1 */
+    int32_t depth, zero_point;
+} se_columns_source;
+
+/* Fills a strip with the matrix's columns 0 .. count - 1, less the zero point; sums[i] is that of column i. */
+void se_columns_fill(const se_columns_source *source, int32_t count, void *strip, int32_t *sums);
 
 /* output[row][i] = saturate((start[i] + rows[row] . column i) * 2^left_shift * multiplier / 2^32 + zero_point), the
  * product rounded as by se_requantize. With the DSP extension about 1.2 instructions a product and 65 a row. */

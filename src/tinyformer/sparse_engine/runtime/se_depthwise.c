@@ -318,8 +318,8 @@ static inline void output_row(const se_depthwise *d, row_plan *plan, const int16
     plan->row.rows += plan->last * p->stride_x;
     plan->row.output += plan->last * p->output_channels;
     plan->row.groups_bytes = 2 * p->stride_x * SE_DEPTHWISE_OUTPUTS;
-    /* What is beyond a narrow row is overwritten by the rows that follow, as far as there are such. */
-    if (rows_left * p->output_width < SE_DEPTHWISE_OUTPUTS)
+    /* What is beyond a narrow row is overwritten by the rows that follow, as far as there are such, unless it is input. */
+    if (rows_left * p->output_width < SE_DEPTHWISE_OUTPUTS || (plan->whole == 0 && d->input == d->output))
         put_narrow_row(d, &plan->row, plan->of_eights);
     else
         plan->of_eights(&plan->row);

@@ -12,20 +12,21 @@ int32_t se_matmul_s8_scratch_bytes(const se_matmul_params *p)
 
 void se_matmul_s8(const se_matmul_params *p, const int8_t *a, const int8_t *b, int8_t *output, void *scratch)
 {
-    const int32_t element_step = p->transpose_b != 0 ? 1 : p->columns;
-    const int32_t column_step = p->transpose_b != 0 ? p->depth : 1;
     const int32_t count = p->columns < SE_COLUMNS ? p->columns : SE_COLUMNS;
+    const int32_t transposed = p->transpose_b != 0;
+    const se_columns_source matrix = {b, transposed ? 1 : p->columns, transposed ? p->depth : 1, p->depth,
+                                      p->b_zero_point};
     int8_t *product = output;
     se_columns strip = {{0}, scratch, a, output, output, p->columns, p->multiplier, p->output_zero_point, p->left_shift,
                         count, p->depth};
     for (int32_t batch = 0; batch < p->batch; batch++) {
         for (int32_t column = 0; column < p->columns; column += SE_COLUMNS) {
             const int32_t first = column < p->columns - count ? column : p->columns - count;
-            for (int32_t i = 0; i < count; i++) {
-                const int8_t *const source = b + (first + i) * column_step;
-                const int32_t sum = se_columns_fill(source, element_step, p->depth, p->b_zero_point, i, scratch);
-                strip.start[i] = -p->a_zero_point * sum;
-            }
+            se_columns_source columns = matrix;
+            columns.elements = b + first * matrix.column_step;
+            se_columns_fill(&columns, count, scratch, strip.start);
+            for (int32_t i = 0; i < count; i++)
+                strip.start[i] *= -p->a_zero_point;
             strip.output = product + first;
             strip.output_end = strip.output + p->rows * p->columns;
             se_columns_multiply(&strip);
