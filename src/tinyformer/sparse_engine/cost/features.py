@@ -339,16 +339,16 @@ def _pool(wide: int, whole_wide: int) -> Features:
             counts |= {"whole_pass": groups + words, "whole_row": (groups + words) * whole_rows}
             counts |= {"whole_wide": groups * whole, "whole_word": words * whole}
         rows, values = sum(heights) * len(widths) - 2 * whole, sum(heights) * sum(widths) - 4 * whole
-        counts |= _pool_windows("", channels, wide, windows - whole, rows, values)
+        counts |= _single_windows("", channels, wide, windows - whole, rows, values)
         if average:  # without the DSP extension they are like the others
-            counts |= _pool_windows("portable_", channels, wide, whole, 2 * whole, 4 * whole)
+            counts |= _single_windows("portable_", channels, wide, whole, 2 * whole, 4 * whole)
             counts |= _clamped(p, windows * channels)
         return counts
 
     return features
 
 
-def _pool_windows(form: str, channels: int, wide: int, windows: int, rows: int, values: int) -> Counts:
+def _single_windows(form: str, channels: int, wide: int, windows: int, rows: int, values: int) -> Counts:
     """Count what windows take that are computed one by one."""
     groups, rest = divmod(channels, wide)
     quads, tail = divmod(rest, LANES)

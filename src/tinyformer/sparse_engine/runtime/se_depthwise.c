@@ -357,9 +357,9 @@ static SE_NOINLINE void put_constant(const se_depthwise *d, int32_t channel, int
     const int8_t value = (int8_t)se_saturate_int8(se_lane_requantize(bias, scale));
     const int32_t step = p->output_channels;
     int8_t *output = d->output + channel;
-    int32_t left = p->output_height * p->output_width;
+    const int32_t outputs = p->output_height * p->output_width;
     SE_NOT_UNROLLED
-    for (; left >= 4; left -= 4) {
+    for (int32_t fours = outputs >> 2; fours != 0; fours--) {
         output[0] = value;
         output[step] = value;
         output[2 * step] = value;
@@ -367,7 +367,7 @@ static SE_NOINLINE void put_constant(const se_depthwise *d, int32_t channel, int
         output += 4 * step;
     }
     SE_NOT_UNROLLED
-    for (; left != 0; left--) {
+    for (int32_t left = outputs & 3; left != 0; left--) {
         *output = value;
         output += step;
     }

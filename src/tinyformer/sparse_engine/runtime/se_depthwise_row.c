@@ -64,7 +64,6 @@ typedef char se_depthwise_row_lies_as_above
 #define WORD(to, index) DO("ldr " to ", [r1, #4 * " #index "]")
 
 #define ENTER_BLOCK                                                                                                    \
-    DO("ldr r1, " WINDOW)                                                                                              \
     DO("ldr r2, [r0], #12")                                                                                            \
     DO("ldr r12, [r0, #-8]")                                                                                           \
     DO("ldr lr, [r0, #-4]")                                                                                            \
@@ -72,7 +71,7 @@ typedef char se_depthwise_row_lies_as_above
     WORD("r2", 0)                                                                                                      \
     WORD("r3", 1)
 
-/* A block, of which `FIRST` is GO_ON or START; then Z: it was the last one. */
+/* A block, of which `FIRST` is GO_ON or START, with the window in r1; then Z: it was the last one. */
 #define STRIDE1_BLOCK(FIRST)                                                                                           \
     ENTER_BLOCK                                                                                                        \
     FIRST(BOTH, "r4", "r2") FIRST(SECOND, "r5", "r2") WORD("r2", 2)                                                    \
@@ -132,6 +131,7 @@ typedef char se_depthwise_row_lies_as_above
     BLOCK(START)                                                                                                       \
     DO("beq 4f")                                                                                                       \
     LABEL("3") /* a block */                                                                                           \
+    DO("ldr r1, " WINDOW)                                                                                              \
     BLOCK(GO_ON)                                                                                                       \
     DO("bne 3b")                                                                                                       \
     LABEL("4")                                                                                                         \
