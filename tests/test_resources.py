@@ -137,14 +137,15 @@ def test_a_dense_path_takes_a_byte_for_each_weight() -> None:
 def test_a_model_that_does_not_fit_at_once_is_laid_out_smaller() -> None:
     rng = np.random.default_rng(2)
     config = sample_supernet(SPACE, rng)
-    job = config, sample_path(config, rng), sample_sparsity(SPACE, config, rng)
+    # depthwise filters that are so little sparse are smaller in blocks, and faster dense
+    job = config, sample_path(config, rng), SparsityConfig.uniform(config, 0.4, 4)
     smallest = evaluate(*job, BOARD, objective="size")
-    fast = evaluate(*job, BOARD, objective="balanced")
+    fast = evaluate(*job, BOARD, objective="speed")
     assert smallest.flash_bytes < fast.flash_bytes
     tight = Limits(smallest.flash_bytes, BOARD.ram.size_bytes)
-    assert evaluate(*job, BOARD, limits=tight, objective="balanced") == smallest
+    assert evaluate(*job, BOARD, limits=tight, objective="speed") == smallest
     too_tight = Limits(smallest.flash_bytes - 1, BOARD.ram.size_bytes)
-    assert evaluate(*job, BOARD, limits=too_tight, objective="balanced") == fast
+    assert evaluate(*job, BOARD, limits=too_tight, objective="speed") == fast
     assert evaluate(*job, BOARD, limits=too_tight, objective="size") == smallest
 
 
