@@ -7,7 +7,7 @@ OUT ?= runs/demo
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full lint format clean
+.PHONY: help setup demo test test-full reproduce-models lint format clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1|/' | column -t -s '|'
@@ -28,6 +28,10 @@ test: setup ## the tests: at most 10 minutes on 2 cores
 test-full: ## the long tests: fuzzing, Ray, gcc, QEMU
 	$(MAKE) setup EXTRAS=dev,ray
 	$(PYTEST) -n 2 -m full -rs
+
+reproduce-models: setup ## search and train the models of models/ again: hours of two cores, less with a GPU
+	$(BIN)/tinyformer run configs/tinyformer-300k.toml --out runs/tinyformer-300k
+	$(BIN)/python benchmarks/ship_model.py runs/tinyformer-300k models/tinyformer-300k-cifar10
 
 lint: setup ## format, lint, types, layers
 	$(BIN)/ruff format --check .
