@@ -147,6 +147,18 @@ def test_calls_out_of_order_are_refused() -> None:
         memory.liveness(planned.graph, planned.calls[::-1])
 
 
+def test_shared_memory_does_not_count_as_written() -> None:
+    """Out of order, t2 takes the memory of t1 after it was read: t1 is there, t2 is not."""
+    sketch = GraphSketch(1)
+    t1 = sketch.resize("t0", 2)
+    t2 = sketch.add(ops.Add(), t1, t1, overwrites=(t1,))
+    sketch.add(ops.Add(), t1, t2)
+    planned = sketch.build(output="t0")
+    first, second, third = planned.calls
+    with pytest.raises(PlanError, match=r"step 1 \(n2\) reads 't2', which no earlier step writes"):
+        memory.liveness(planned.graph, (first, third, second))
+
+
 def overwriting_residual(*over: str) -> PlannedGraph:
     """As ``residual``, with an addition that may write over the named inputs."""
     sketch = GraphSketch(8)

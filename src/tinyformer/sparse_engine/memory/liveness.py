@@ -114,6 +114,7 @@ def liveness(graph: Graph, calls: Sequence[Call]) -> tuple[Buffer, ...]:
     Raises:
         PlanError: a call reads what neither the caller nor an earlier call provides.
     """
+    _verify_order(graph, calls)
     shared = aliases(graph, calls)
     elsewhere = {shared.get(name, name) for name in (graph.input, graph.output)}
     written: dict[str, int] = {}
@@ -121,11 +122,8 @@ def liveness(graph: Graph, calls: Sequence[Call]) -> tuple[Buffer, ...]:
     for step, call in enumerate(calls):
         for name in call.node.inputs:
             root = shared.get(name, name)
-            if graph.tensors[root].constant or root == graph.input:
-                continue
-            if root not in written:
-                raise PlanError(f"step {step} ({call.node.name}) reads '{name}', which no earlier step writes")
-            read[root] = step
+            if root in written:
+                read[root] = step
         written.setdefault(shared.get(call.node.output, call.node.output), step)
     tensors = {step: name for name, step in written.items() if name not in elsewhere}
     buffers: list[Buffer] = []
@@ -136,6 +134,18 @@ def liveness(graph: Graph, calls: Sequence[Call]) -> tuple[Buffer, ...]:
         if call.scratch_bytes:
             buffers.append(Buffer(call.node.name, "scratch", call.scratch_bytes, step, step))
     return tuple(buffers)
+
+
+def _verify_order(graph: Graph, calls: Sequence[Call]) -> None:
+    """Check that nothing is read before it is written; memory shared with another tensor does not count as written."""
+    roots = reshaped(graph)
+    provided = {roots.get(graph.input, graph.input)}
+    for step, call in enumerate(calls):
+        for name in call.node.inputs:
+            root = roots.get(name, name)
+            if root not in provided and not graph.tensors[root].constant:
+                raise PlanError(f"step {step} ({call.node.name}) reads '{name}', which no earlier step writes")
+        provided.add(roots.get(call.node.output, call.node.output))
 
 
 def live_bytes(buffers: Sequence[Buffer]) -> Mapping[int, int]:
