@@ -115,6 +115,7 @@ def test_fused_nodes_split_into_what_they_were(name: str) -> None:
     split = split_fused(fused)
     split.verify()
     assert kinds(split) == kinds(graph)
+    assert [node.output for node in split.nodes] == [node.output for node in graph.nodes]
     assert {parent(node.name, fused) for node in split.nodes} == {node.name for node in fused.nodes}
     samples = random_inputs(graph, 3)
     np.testing.assert_array_equal(reference.run(split, samples), reference.run(graph, samples))

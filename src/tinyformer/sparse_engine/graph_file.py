@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,10 @@ def _attributes(op: Operator) -> dict[str, Any]:
 def _attribute(value: Any) -> Any:
     if isinstance(value, QuantParams):
         return _quant_record(value)
+    if isinstance(value, Tensor):
+        return _tensor_record(value)
+    if isinstance(value, tuple):
+        return [_attribute(item) for item in value]
     return {"kind": value.kind, "attributes": _attributes(value)} if isinstance(value, Operator) else value
 
 
@@ -90,6 +95,7 @@ def _tensor_record(tensor: Tensor) -> dict[str, Any]:
         "quant": None if tensor.quant is None else _quant_record(tensor.quant),
         "constant": tensor.constant,
         "axis_order": tensor.axis_order,
+        "channels": tensor.channels,
     }
 
 
@@ -101,6 +107,7 @@ def _tensor(record: dict[str, Any]) -> Tensor:
         None if record["quant"] is None else _quant(record["quant"]),
         record["constant"],
         tuple(record["axis_order"]),
+        tuple(record["channels"]),
     )
 
 
@@ -119,6 +126,14 @@ def _operator(record: dict[str, Any]) -> Operator:
 
 
 def _value(value: Any) -> Any:
-    if isinstance(value, dict):
-        return _operator(value) if "kind" in value else _quant(value)
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        return tuple(_value(item) for item in value)
+    if not isinstance(value, dict):
+        return value
+    for key, read in _RECORDS.items():
+        if key in value:
+            return read(value)
+    raise ValueError(f"unknown structure with {', '.join(value)}")
+
+
+_RECORDS: Mapping[str, Callable[[dict[str, Any]], Any]] = {"kind": _operator, "dtype": _tensor, "scales": _quant}

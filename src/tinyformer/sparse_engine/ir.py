@@ -67,7 +67,9 @@ class Tensor:
     """A named array: an activation, or a constant when the graph holds (or will hold) its data.
 
     ``axis_order`` relates it to the model file's tensor of the same name: this tensor is the file's, without the batch
-    axis, transposed by ``axis_order`` and reshaped to ``shape``. Empty: the file's own order.
+    axis, transposed by ``axis_order`` and reshaped to ``shape``. Empty: the file's own order. ``channels`` are the file's
+    indices along the last axis in this tensor's order, at the end those of channels that were removed. Empty: all, in
+    the file's order.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Tensor:
     quant: QuantParams | None = None
     constant: bool = False
     axis_order: tuple[int, ...] = ()
+    channels: tuple[int, ...] = ()
 
     @property
     def elements(self) -> int:
@@ -87,11 +90,19 @@ class Tensor:
         """Bytes of the plain array."""
         return self.elements * self.dtype.item_bytes
 
+    @property
+    def model_elements(self) -> int:
+        """Number of elements of the model file's tensor."""
+        return prod(self.shape[:-1]) * len(self.channels) if self.channels else self.elements
+
     def from_model(self, values: AnyArray) -> AnyArray:
         """Return the model file's values of this tensor, (N, ...), as (N, *shape) in this tensor's order."""
         if self.axis_order:
             values = values.transpose(0, *(axis + 1 for axis in self.axis_order))
-        return values.reshape(len(values), *self.shape)
+        if not self.channels:
+            return values.reshape(len(values), *self.shape)
+        present = self.channels[: self.shape[-1]]
+        return values.reshape(len(values), *self.shape[:-1], len(self.channels))[..., present]
 
 
 @runtime_checkable

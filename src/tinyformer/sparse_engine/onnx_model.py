@@ -63,7 +63,7 @@ class OnnxModel:
         found = {}
         for name, values in zip(wanted, results, strict=True):
             tensor = graph.tensors[name]
-            if values.dtype in {np.dtype(np.int8), np.dtype(np.uint8)} and values[0].size == tensor.elements:
+            if values.dtype in {np.dtype(np.int8), np.dtype(np.uint8)} and values[0].size == tensor.model_elements:
                 shifted = values.astype(np.int16) - (128 if values.dtype == np.uint8 else 0)
                 found[name] = tensor.from_model(shifted.astype(np.int8))[0]
         return found

@@ -26,11 +26,11 @@ Reshape ... Pad    x (any); Concat any number
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import ClassVar
 
-from tinyformer.sparse_engine.ir import Operator, QuantParams, Shape
+from tinyformer.sparse_engine.ir import Operator, QuantParams, Shape, Tensor
 
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
@@ -290,13 +290,15 @@ class AvgPool2D(_WithoutMacs):
 class PooledConv2D:
     """A convolution and the maximum over windows of its output, which never exists as a whole.
 
-    ``quant`` is the quantisation of the convolution's output.
+    ``quant`` is the quantisation of the convolution's output, ``inside`` that output as the unfused graph has it; what
+    it is called there does not make an operator another one.
     """
 
     kind: ClassVar[str] = "pooled_conv2d"
     conv: Conv2D
     pool: MaxPool2D
     quant: QuantParams | None = None
+    inside: tuple[Tensor, ...] = field(default=(), compare=False)
 
     def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
         """Return (H', W', O) of the maxima."""
@@ -312,7 +314,8 @@ class Attention:
     """Softmax(query x key) x value, without the matrix of tokens by tokens.
 
     ``scores``, ``softmax`` and ``context`` are the three steps, ``scores_quant`` and ``weights_quant`` the
-    quantisations of what the first two give.
+    quantisations of what the first two give, ``inside`` these two as the unfused graph has them; what they are called
+    there does not make an operator another one.
     """
 
     kind: ClassVar[str] = "attention"
@@ -321,6 +324,7 @@ class Attention:
     context: MatMul
     scores_quant: QuantParams | None = None
     weights_quant: QuantParams | None = None
+    inside: tuple[Tensor, ...] = field(default=(), compare=False)
 
     def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
         """Return (..., M, N)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from tinyformer.sparse_engine import deployment, graph_file, host, reference
 from tinyformer.sparse_engine.bundle import GRAPH_FILE, LayerRecord, Manifest
 from tinyformer.sparse_engine.ir import Graph
 from tinyformer.sparse_engine.onnx_model import OnnxModel
+from tinyformer.sparse_engine.passes.split_fused import parent, split_fused
 
 Int8Array = npt.NDArray[np.int8]
 _TRACED = 2
@@ -33,15 +35,18 @@ class Mismatch:
 
 @dataclass(frozen=True, slots=True)
 class LayerAgreement:
-    """One layer: whether all C equals the reference, and how far the ONNX model's tensor is, in steps.
+    """One layer: whether all C equals the reference, and how far the ONNX model's tensors are, in steps.
 
-    ``onnx_max_steps`` includes what the layers before have left; None where the file has no such tensor.
+    ``onnx_steps`` has an entry for each tensor of the layer that the file has too: its output, and what a fused
+    operator computes on the way. They include what the layers before have left. ``onnx_max_steps`` is the largest; None
+    where the file has no such tensor.
     """
 
     name: str
     op: str
     bit_exact: bool
     onnx_max_steps: int | None
+    onnx_steps: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,24 +165,33 @@ def _emulated(
 
 def _onnx_steps(
     graph: Graph, model: OnnxModel | None, inputs: npt.NDArray[Any], samples: Int8Array
-) -> Mapping[str, int]:
-    """Return, for each tensor that the file has too, the largest distance from the reference on the first inputs."""
+) -> Mapping[str, Mapping[str, int]]:
+    """Map layers to their tensors that the file has too, with the largest distance from the reference on the first inputs.
+
+    Fused operators are taken apart for it: the file has what they compute on the way.
+    """
     if model is None:
         return {}
-    largest: dict[str, int] = {}
+    split = split_fused(graph)
+    layer_of = {node.output: parent(node.name, graph) for node in split.nodes}
+    largest: dict[str, dict[str, int]] = defaultdict(dict)
     for index in range(min(_TRACED, len(samples))):
-        theirs = model.tensors(inputs[index], graph)
-        ours = reference.run_all(graph, samples[index])
-        for name, values in theirs.items():
-            largest[name] = max(largest.get(name, 0), _steps(ours[name], values))
+        theirs = model.tensors(inputs[index], split)
+        ours = reference.run_all(split, samples[index])
+        for name in theirs.keys() & layer_of.keys():
+            steps = largest[layer_of[name]]
+            steps[name] = max(steps.get(name, 0), _steps(ours[name], theirs[name]))
     return largest
 
 
-def _layers(manifest: Manifest, mismatches: Sequence[Mismatch], steps: Mapping[str, int]) -> tuple[LayerAgreement, ...]:
+def _layers(
+    manifest: Manifest, mismatches: Sequence[Mismatch], onnx_steps: Mapping[str, Mapping[str, int]]
+) -> tuple[LayerAgreement, ...]:
     wrong = {mismatch.layer for mismatch in mismatches}
 
     def agreement(layer: LayerRecord) -> LayerAgreement:
-        return LayerAgreement(layer.name, layer.op, layer.name not in wrong, steps.get(layer.output))
+        steps = onnx_steps.get(layer.name, {})
+        return LayerAgreement(layer.name, layer.op, layer.name not in wrong, max(steps.values(), default=None), steps)
 
     return tuple(agreement(layer) for layer in manifest.layers)
 

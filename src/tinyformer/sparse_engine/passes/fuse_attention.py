@@ -49,4 +49,5 @@ def _only_for(graph: Graph, node: Node) -> Node | None:
 
 def _attention(graph: Graph, scores: Node, softmax: Node, context: Node) -> Attention:
     steps: list[Any] = [scores.op, softmax.op, context.op]
-    return Attention(*steps, *(graph.tensors[step.output].quant for step in (scores, softmax)))
+    inside = tuple(graph.tensors[step.output] for step in (scores, softmax))
+    return Attention(*steps, *(tensor.quant for tensor in inside), inside)

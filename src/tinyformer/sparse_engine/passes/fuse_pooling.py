@@ -28,7 +28,8 @@ def fuse_pooling(graph: Graph) -> Graph:
     for node in graph.nodes:
         conv = joined.get(node.output)
         if conv is not None and isinstance(conv.op, Conv2D) and isinstance(node.op, MaxPool2D):
-            op = PooledConv2D(conv.op, node.op, graph.tensors[conv.output].quant)
+            full = graph.tensors[conv.output]
+            op = PooledConv2D(conv.op, node.op, full.quant, (full,))
             inputs = tuple(rewriter.read(name) for name in conv.inputs)
             rewriter.put(Node(conv.name, op, inputs, node.output), op, inputs)
         elif node.name not in inside:

@@ -217,10 +217,10 @@ def _rebuilt(graph: Graph, region: _Region, idle: Indices, kept: Indices) -> Gra
     rewriter = Rewriter(graph)
     through = {node.name for node in region.through}
     for node in graph.nodes:
-        inputs = tuple(rewriter.read(name) for name in node.inputs)
+        inputs = node.inputs
         if node.name == region.producer.name:
             inputs = (inputs[0], *_taken(graph, rewriter, node, kept))
-            rewriter.put(node, node.op, inputs, _narrowed(graph, rewriter, node, len(kept), count))
+            rewriter.put(node, node.op, inputs, _narrowed(graph, node, kept, count))
         elif node.name in through:
             op = node.op
             if isinstance(op, Reshape):
@@ -228,7 +228,7 @@ def _rebuilt(graph: Graph, region: _Region, idle: Indices, kept: Indices) -> Gra
             elif isinstance(op, DepthwiseConv2D):
                 channels = _spread(kept, count, graph.tensors[node.output].shape[-1])
                 inputs = (inputs[0], *_taken(graph, rewriter, node, channels))
-            rewriter.put(node, op, inputs, _narrowed(graph, rewriter, node, len(kept), count))
+            rewriter.put(node, op, inputs, _narrowed(graph, node, kept, count))
         elif node.name in biases:
             weight, bias = (graph.tensors[name] for name in node.inputs[1:3])
             values = graph.data[weight.name][..., _spread(kept, count, weight.shape[-1])]
@@ -237,8 +237,6 @@ def _rebuilt(graph: Graph, region: _Region, idle: Indices, kept: Indices) -> Gra
             rewriter.put(node, node.op, (inputs[0], narrow, folded, *inputs[3:]))
         else:
             rewriter.keep(node)
-        if node.name == region.producer.name or node.name in through:
-            rewriter.replace(node.output, rewriter.last_output)
     return rewriter.finish()
 
 
@@ -270,9 +268,11 @@ def _sliced(rewriter: Rewriter, tensor: Tensor, values: IntArray, channels: Indi
     return rewriter.constant(tensor.name, replace(tensor, shape=taken.shape, quant=quant), taken)
 
 
-def _narrowed(graph: Graph, rewriter: Rewriter, node: Node, kept: int, count: int) -> Tensor:
-    """Return a node's output with fewer channels, under a name of its own: the file's tensor has them all."""
+def _narrowed(graph: Graph, node: Node, kept: Indices, count: int) -> Tensor:
+    """Return a node's output with fewer channels, which still knows the file's."""
     tensor = graph.tensors[node.output]
-    shape = (*tensor.shape[:-1], tensor.shape[-1] // count * kept)
-    name = rewriter.declare(replace(tensor, name=f"{tensor.name}/kept", shape=shape, axis_order=()))
-    return rewriter.tensor(name)
+    present = _spread(kept, count, tensor.shape[-1])
+    known = np.array(tensor.channels or range(tensor.shape[-1]))
+    channels = np.concatenate([known[present], np.delete(known, present)])
+    shape = (*tensor.shape[:-1], len(present))
+    return replace(tensor, shape=shape, channels=tuple(int(channel) for channel in channels))

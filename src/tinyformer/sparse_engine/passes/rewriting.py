@@ -39,11 +39,6 @@ class Rewriter:
         """Return a constant's values, or None where the graph has none."""
         return self._data.get(name)
 
-    @property
-    def last_output(self) -> str:
-        """What the last appended node writes."""
-        return self._nodes[-1].output
-
     def keep(self, node: Node) -> None:
         """Append a node of the old graph, reading current tensors."""
         self._nodes.append(replace(node, inputs=tuple(self.read(name) for name in node.inputs)))

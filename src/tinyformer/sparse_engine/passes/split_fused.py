@@ -13,19 +13,22 @@ def split_fused(graph: Graph) -> Graph:
     """Turn every PooledConv2D and Attention into the operators it is made of.
 
     The last of them keeps name and output; the others are called ``<name>/conv``, ``<name>/scores`` and
-    ``<name>/weights``.
+    ``<name>/weights``. The tensors between them are those of the unfused graph, where the operator knows them, and
+    called like the nodes where it does not.
     """
     tensors = dict(graph.tensors)
     nodes: list[Node] = []
     for node in graph.nodes:
         before = node.inputs[0]
         *steps, (op, others) = _parts(node)
-        for part, step, inputs, quant in steps:
+        known = getattr(node.op, "inside", ())
+        for index, (part, step, inputs, quant) in enumerate(steps):
             name = f"{node.name}/{part}"
             shape = step.infer_shape([tensors[x].shape for x in (before, *inputs)])
-            tensors[name] = Tensor(name, shape, DType.INT8, quant)
-            nodes.append(Node(name, step, (before, *inputs), name))
-            before = name
+            between = known[index] if known else Tensor(name, shape, DType.INT8, quant)
+            tensors[between.name] = between
+            nodes.append(Node(name, step, (before, *inputs), between.name))
+            before = between.name
         nodes.append(replace(node, op=op, inputs=(before, *others)))
     return graph.with_(nodes=nodes, tensors=tensors)
 
