@@ -68,7 +68,7 @@ def test_shifts_move_by_pixels_and_leave_zeros():
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 @pytest.mark.parametrize("shape", [(1, 40), (40, 1)])
 def test_a_signal_is_moved_along_itself_only(name, shape):
-    augmentation = replace(AUGMENTATIONS[name], cutout=0, mixup=0.0)
+    augmentation = replace(AUGMENTATIONS[name], cutout=0, mixup=0.0, cutmix=0.0)
     signal = torch.full((1, *shape, 2), 200, dtype=torch.uint8)
     taken = augment.gather(signal, np.zeros(64, np.intp), augmentation, rng())
     warped = augment.warp(taken.float().permute(0, 3, 1, 2), augmentation, rng()).reshape(64, 2, 40)
@@ -85,13 +85,36 @@ def test_cutout_zeroes_one_square_at_most():
 
 
 def test_mixup_mixes_a_batch_by_shares():
-    mixing = augment.draw_mix(16, Augmentation(mixup=0.4), rng(), torch.device("cpu"))
     images = torch.rand(16, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    mixing = augment.draw_mix(images, Augmentation(mixup=0.4), rng())
     mixed = augment.mix(images, mixing)
     share = mixing.share[:, None, None, None]
     assert torch.allclose(mixed, share * images + (1 - share) * images[mixing.partner], atol=1e-6)
     assert mixing.share.min() >= 0.5
-    assert augment.draw_mix(16, Augmentation(), rng(), torch.device("cpu")) is None
+    assert augment.draw_mix(images, Augmentation(), rng()) is None
+
+
+def test_cutmix_puts_a_box_of_another_image_into_each():
+    images = torch.arange(1.0, 65.0).reshape(64, 1, 1, 1).expand(64, 3, 8, 6)
+    mixing = augment.draw_mix(images, Augmentation(cutmix=1.0), rng())
+    mixed = augment.mix(images, mixing)
+    assert set(mixed.unique().tolist()) <= set(range(1, 65))
+    own = (mixed == images).float().mean((1, 2, 3))
+    moved = mixing.partner != torch.arange(64)
+    assert torch.allclose(own[moved], mixing.share[moved])
+    assert mixing.share.min() < 0.3
+    assert mixing.share.max() > 0.7
+    for image, partner in zip(mixed[moved][:, 0], mixing.partner[moved], strict=True):
+        rows, columns = (image == partner + 1).nonzero(as_tuple=True)
+        box = image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] if len(rows) else image[:0]
+        assert (box == partner + 1).all()
+
+
+def test_batches_are_mixed_in_either_way():
+    images = torch.zeros(4, 1, 2, 2)
+    generator = rng()
+    mixes = [augment.draw_mix(images, Augmentation(mixup=0.2, cutmix=1.0), generator) for _ in range(40)]
+    assert {mixing.taken is None for mixing in mixes} == {True, False}
 
 
 def test_normalised_images_lie_channels_last():

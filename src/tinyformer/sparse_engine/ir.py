@@ -67,9 +67,9 @@ class Tensor:
     """A named array: an activation, or a constant when the graph holds (or will hold) its data.
 
     ``axis_order`` relates it to the model file's tensor of the same name: this tensor is the file's, without the batch
-    axis, transposed by ``axis_order`` and reshaped to ``shape``. Empty: the file's own order. ``channels`` are the file's
-    indices along the last axis in this tensor's order, at the end those of channels that were removed. Empty: all, in
-    the file's order.
+    axis, transposed by ``axis_order`` and reshaped to ``shape``. Empty: the file's own order. ``channels`` are the
+    file's indices along the last axis in this tensor's order, at the end those of channels that were removed. Empty:
+    all, in the file's order.
     """
 
     name: str

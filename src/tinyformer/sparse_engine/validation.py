@@ -166,9 +166,9 @@ def _emulated(
 def _onnx_steps(
     graph: Graph, model: OnnxModel | None, inputs: npt.NDArray[Any], samples: Int8Array
 ) -> Mapping[str, Mapping[str, int]]:
-    """Map layers to their tensors that the file has too, with the largest distance from the reference on the first inputs.
+    """Map layers to their tensors that the file has too, with the largest distance from the reference.
 
-    Fused operators are taken apart for it: the file has what they compute on the way.
+    The first inputs are run. Fused operators are taken apart: the file has what they compute on the way.
     """
     if model is None:
         return {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import radians
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +30,11 @@ class Augmentation:
         rotate_degrees: turn by up to so many degrees.
         shift: move by up to so many pixels, fractions included.
         zoom: magnify or shrink by up to this share.
+        trivial: change each image in one random way (``trivial_augment``).
         cutout: replace a square of this side by the mean.
         mixup: parameter of the Beta distribution that weighs an image and another one of its batch; 0 for none.
+        cutmix: parameter of the Beta distribution of the area that another image of its batch takes in it; 0 for none.
+            With mixup too, each batch is mixed in one of the two ways.
     """
 
     crop: int = 0
@@ -39,8 +43,10 @@ class Augmentation:
     rotate_degrees: float = 0.0
     shift: float = 0.0
     zoom: float = 0.0
+    trivial: bool = False
     cutout: int = 0
     mixup: float = 0.0
+    cutmix: float = 0.0
 
 
 AUGMENTATIONS: Mapping[str, Augmentation] = {
@@ -49,6 +55,8 @@ AUGMENTATIONS: Mapping[str, Augmentation] = {
     "crop_flip": Augmentation(crop=4, flip=True),
     "crop_flip_cutout": Augmentation(crop=4, reflect=True, flip=True, cutout=8),
     "crop_flip_cutout_mixup": Augmentation(crop=4, reflect=True, flip=True, cutout=8, mixup=0.2),
+    "crop_flip_trivial": Augmentation(crop=4, reflect=True, flip=True, trivial=True),
+    "crop_flip_trivial_cutmix": Augmentation(crop=4, reflect=True, flip=True, trivial=True, cutmix=1.0),
     "digits": Augmentation(rotate_degrees=10.0, shift=0.7, zoom=0.1),
     "shift": Augmentation(shift=1.0),
 }
@@ -56,10 +64,15 @@ AUGMENTATIONS: Mapping[str, Augmentation] = {
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Partners of mixed images: indices into the batch, and each image's own share, both (N,)."""
+    """Partners of mixed images: indices into the batch, and each image's own share, both (N,).
+
+    ``taken`` (N, 1, H, W) is true where the partner's pixels replace the image's (CutMix); without it the two are
+    averaged (mixup).
+    """
 
     partner: Tensor
     share: Tensor
+    taken: Tensor | None = None
 
 
 def gather(
@@ -149,17 +162,45 @@ def cut_out(images: Tensor, augmentation: Augmentation, generator: np.random.Gen
     return images.masked_fill(hidden, 0.0)
 
 
-def draw_mix(
-    count: int, augmentation: Augmentation, generator: np.random.Generator, device: torch.device
-) -> Mix | None:
-    """Draw partners and shares for ``count`` images; None without mixup."""
-    if not augmentation.mixup:
+def draw_mix(images: Tensor, augmentation: Augmentation, generator: np.random.Generator) -> Mix | None:
+    """Draw partners and shares for images (N, C, H, W); None without mixup and CutMix.
+
+    References: Zhang et al., mixup, ICLR 2018; Yun et al., CutMix, ICCV 2019.
+    """
+    ways = [draw for alpha, draw in ((augmentation.mixup, _draw_mixup), (augmentation.cutmix, _draw_cutmix)) if alpha]
+    if not ways:
         return None
+    return ways[generator.integers(len(ways)) if len(ways) > 1 else 0](images, augmentation, generator)
+
+
+def _draw_mixup(images: Tensor, augmentation: Augmentation, generator: np.random.Generator) -> Mix:
+    count = len(images)
     share = generator.beta(augmentation.mixup, augmentation.mixup, count).astype(np.float32)
     partner = generator.permutation(count)
-    return Mix(torch.from_numpy(partner).to(device), torch.from_numpy(np.maximum(share, 1 - share)).to(device))
+    return Mix(_on(images, partner), _on(images, np.maximum(share, 1 - share)))
+
+
+def _draw_cutmix(images: Tensor, augmentation: Augmentation, generator: np.random.Generator) -> Mix:
+    """Draw a box for each image, as wide and high as the image by the root of its area; the border cuts it."""
+    count, _, *size = images.shape
+    side = np.sqrt(generator.beta(augmentation.cutmix, augmentation.cutmix, (count, 1)))
+    inside = []
+    for length in size:
+        centre = generator.uniform(0, length, (count, 1))
+        inside.append(np.abs(np.arange(length) + 0.5 - centre) < side * length / 2)
+    taken = inside[0][:, :, np.newaxis] & inside[1][:, np.newaxis, :]
+    share = 1 - taken.mean((1, 2), dtype=np.float32)
+    partner = generator.permutation(count)
+    return Mix(_on(images, partner), _on(images, share), _on(images, taken[:, np.newaxis]))
+
+
+def _on(images: Tensor, values: npt.NDArray[Any]) -> Tensor:
+    return torch.from_numpy(values).to(images.device)
 
 
 def mix(images: Tensor, mixing: Mix) -> Tensor:
-    """Return share * image + (1 - share) * partner, for float images (N, C, H, W)."""
-    return torch.lerp(images[mixing.partner], images, mixing.share[:, None, None, None])
+    """Return float images (N, C, H, W) averaged with their partners by their shares, or with their partners' boxes."""
+    partners = images[mixing.partner]
+    if mixing.taken is not None:
+        return torch.where(mixing.taken, partners, images)
+    return torch.lerp(partners, images, mixing.share[:, None, None, None])

@@ -13,6 +13,7 @@ from torch import Tensor
 from tinyformer.errors import DataError
 from tinyformer.training import augmentation as augment
 from tinyformer.training.augmentation import Augmentation, Mix
+from tinyformer.training.trivial_augment import trivial_augment
 
 Images = npt.NDArray[np.uint8] | Tensor
 Labels = npt.NDArray[np.int64] | Tensor
@@ -99,7 +100,7 @@ def epoch_batches(
         images = _augmented(data, indices, augmentation, generator)
         for first in range(0, len(indices), batch_size):
             part = images[first : first + batch_size]
-            mixing = augment.draw_mix(len(part), augmentation, generator, part.device)
+            mixing = augment.draw_mix(part, augmentation, generator)
             if mixing is not None:
                 part = augment.mix(part, mixing)
             yield Batch(part, labels[first : first + batch_size], mixing)
@@ -110,4 +111,6 @@ def _augmented(
 ) -> Tensor:
     raw = augment.gather(data.images, indices, augmentation, generator)
     warped = augment.warp(raw.float().permute(0, 3, 1, 2), augmentation, generator)
+    if augmentation.trivial:
+        warped = trivial_augment(warped, generator)
     return augment.cut_out(normalize(warped.permute(0, 2, 3, 1), data.mean, data.std), augmentation, generator)

@@ -48,6 +48,6 @@ def _only_for(graph: Graph, node: Node) -> Node | None:
 
 
 def _attention(graph: Graph, scores: Node, softmax: Node, context: Node) -> Attention:
-    steps: list[Any] = [scores.op, softmax.op, context.op]
     inside = tuple(graph.tensors[step.output] for step in (scores, softmax))
-    return Attention(*steps, *(tensor.quant for tensor in inside), inside)
+    steps: list[Any] = [scores.op, softmax.op, context.op, *(tensor.quant for tensor in inside), inside]
+    return Attention(*steps)
