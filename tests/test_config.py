@@ -79,3 +79,19 @@ def test_the_demo_and_the_examples_parse() -> None:
     assert config.demo().board == "stm32f746g-disco"
     for path in (Path(__file__).parents[1] / "configs").glob("*.toml"):
         config.load(path)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[1] / "configs").glob("*.toml")), ids=lambda path: path.stem
+)
+def test_a_resolved_run_file_means_the_same_run(path: Path) -> None:
+    run = config.load(path)
+    assert config.parse(run.resolved()) == run
+    assert config.parse(run.resolved()).resolved() == run.resolved()
+
+
+@pytest.mark.parametrize("preset", ["paper", "strong", "digits"])
+def test_a_resolved_recipe_keeps_its_preset(preset: str) -> None:
+    run = config.parse({"training": {"preset": preset, "ema_decay": 0.5}})
+    assert run.resolved()["training"]["preset"] == preset
+    assert config.parse(run.resolved()).training == run.training

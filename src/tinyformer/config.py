@@ -169,6 +169,16 @@ class RunConfig(_Section):
                 parts[name] = replace(value, seed=self.seed)
         return self.model_copy(update=parts)
 
+    def resolved(self) -> dict[str, Any]:
+        """Return a run file that says everything: ``parse`` makes the same configuration of it."""
+        table = self.model_dump(mode="json", exclude_none=True)
+        for section in table.values():
+            if isinstance(section, dict):
+                section.pop("seed", None)
+        stages = {name: table["training"].pop(name) for name in _PER_STAGE}
+        presets = (name for name, recipe in RECIPES.items() if {n: getattr(recipe, n) for n in _PER_STAGE} == stages)
+        return {**table, "training": {"preset": next(presets), **table["training"]}}
+
     def with_preset(self, name: str) -> RunConfig:
         """Return the configuration with another search space, all of it from a preset."""
         return self.model_copy(update={"space": SpaceConfig(preset=name)})

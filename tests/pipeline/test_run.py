@@ -110,9 +110,10 @@ def test_the_report_is_one_self_contained_page(finished: tuple[Path, dict[str, A
 
 
 @pytest.mark.slow
-def test_the_resolved_run_file_is_the_run(finished: tuple[Path, dict[str, Any]]) -> None:
+def test_the_resolved_run_file_is_the_run(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     resolved = (finished[0] / "run.toml").read_text()
     assert 'preset = "digits"' in resolved
+    assert config.load(finished[0] / "run.toml") == config.load(run_file(tmp_path))
     with pytest.raises(ConfigError, match="--resume"):
         pipeline.run(config.parse({}), finished[0])
     with pytest.raises(ConfigError, match="another run file"):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tinyformer.config import RunConfig, load
 from tinyformer.errors import ConfigError
 from tinyformer.pipeline.context import RunContext
 
@@ -18,17 +19,25 @@ def open_folder(run: RunContext, resume: bool) -> None:
         TinyFormerError: what the run file names cannot be had.
     """
     directory, resolved = run.directory, run.directory / "run.toml"
-    text = _toml(run.config.model_dump(mode="json", exclude_none=True))
+    text = _toml(run.config.resolved())
     if resolved.exists():
         if not resume:
             raise ConfigError(f"{directory} holds a run: go on with --resume, or choose another folder")
-        if resolved.read_text(encoding="utf-8") != text:
+        if not _same_run(resolved, run.config):
             raise ConfigError(f"{directory} holds a run of another run file: choose another folder")
     elif directory.exists() and any(directory.iterdir()):
         raise ConfigError(f"{directory} is not empty and holds no run: choose another folder")
     run.prepare()
     directory.mkdir(parents=True, exist_ok=True)
     write_text(resolved, text)
+
+
+def _same_run(resolved: Path, config: RunConfig) -> bool:
+    """Say whether a folder's run file means a configuration; keys that it does not have yet have their defaults."""
+    try:
+        return load(resolved) == config
+    except ConfigError:
+        return False
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TypeVar
 
 from tinyformer.search_space import (
@@ -18,7 +18,7 @@ from tinyformer.search_space import (
 )
 from tinyformer.sparsenas.actions import PruningRun, SparsenasActions
 from tinyformer.sparsenas.settings import FinetuneSettings
-from tinyformer.study import Arrays, Json, find_arrays, save_arrays
+from tinyformer.study import Arrays, Json, find_arrays, identity, save_arrays
 
 __all__ = ["FinetuneResult", "FinetuneSettings", "finetune"]
 
@@ -68,7 +68,7 @@ def finetune(
     description: dict[str, Json] = {
         "path": path_to_dict(supernet, path),
         "sparsity": sparsity_to_dict(supernet, sparsity),
-        "settings": asdict(settings),
+        "settings": identity(settings),
     }
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:8]
     file, checkpoint = directory / "finetuned.safetensors", directory / f"finetuning-{digest}.safetensors"

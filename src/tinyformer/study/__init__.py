@@ -4,6 +4,7 @@ from tinyformer.study.artifacts import Arrays, find_arrays, load_arrays, save_ar
 from tinyformer.study.conduct import Observe, Outcome, Skip, conduct
 from tinyformer.study.executors import Executor, InProcessExecutor, RayExecutor
 from tinyformer.study.front import pareto_front
+from tinyformer.study.identity import identity
 from tinyformer.study.samplers import SAMPLERS
 from tinyformer.study.storage import Storage, open_storage
 from tinyformer.study.study import OpenTrial, Study, read_trials
@@ -28,6 +29,7 @@ __all__ = [
     "TrialState",
     "conduct",
     "find_arrays",
+    "identity",
     "load_arrays",
     "open_storage",
     "pareto_front",
