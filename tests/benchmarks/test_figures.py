@@ -99,3 +99,11 @@ def test_real_bytes_stay_near_eq2(searched: ModuleType) -> None:
     real, _ = eq2.real_ratio(sparse, dense, names, 2)
     (row,) = (row for row in rows if (row["block"], row["sparsity"]) == (2, 0.5))
     assert real == pytest.approx(row["real"], abs=1e-3)
+
+
+def test_the_first_table_says_what_the_models_results_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    table1 = import_module("table1")
+    text = table1.README.read_text(encoding="utf-8")
+    assert text.count(table1.table()) == 1
+    assert text.split("|---|", 1)[0].count("\n|") == 1  # no table stands before it

@@ -85,6 +85,19 @@ def test_result_has_the_documented_keys(finished: tuple[Path, dict[str, Any]]) -
 
 
 @pytest.mark.slow
+def test_a_checkpoint_is_proven_anew_on_another_board(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    out, before = finished
+    settings = config.load(run_file(tmp_path))
+    as_it_is = replace(settings.finetune, start=str(out / "checkpoint.safetensors"), ramp_epochs=0, epochs=0)
+    changed = {"finetune": as_it_is, "board": "mps2-an500"}
+    result = pipeline.run(settings.model_copy(update=changed), tmp_path / "out")
+    assert result["board"] == "mps2-an500"
+    assert result["training"] == []
+    assert result["bit_exact"] is True
+    assert result["accuracy"]["pruned"] == pytest.approx(before["accuracy"]["pruned"], abs=0.01)  # halves are rounded
+
+
+@pytest.mark.slow
 def test_a_run_goes_on_from_the_checkpoint_of_another(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     out, before = finished
     start = str(out / "checkpoint.safetensors")

@@ -34,7 +34,8 @@ def test_the_paper_s_epochs_are_the_default(tmp_path: Path) -> None:
     result = run(tmp_path)
     arrays, description = load_arrays(result.weights)
     assert result.accuracies == {"pruned": arrays["value"][0], "int8": 0.99 * arrays["value"][0]}
-    assert description["settings"]["epochs"] == 300
+    assert FinetuneSettings().epochs == 300
+    assert description["settings"] == {}  # all as by default
     assert [p.name for p in tmp_path.iterdir()] == ["finetuned.safetensors"]
 
 
@@ -80,3 +81,12 @@ def test_another_winner_is_trained(tmp_path: Path) -> None:
 def test_settings_out_of_range(wrong: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match="allowed"):
         FinetuneSettings(**wrong)
+
+
+def test_without_epochs_a_model_stays_as_it_is(tmp_path: Path) -> None:
+    calls = Calls()
+    result = run(tmp_path, calls, settings=FinetuneSettings(epochs=0, ramp_epochs=0, start="model.safetensors"))
+    assert load_arrays(result.weights)[0]["value"] == WEIGHTS["value"]
+    assert "prune" not in calls.names
+    with pytest.raises(ConfigError, match="epochs = 0; allowed: 1 or more, with start also 0"):
+        FinetuneSettings(epochs=0, ramp_epochs=0)

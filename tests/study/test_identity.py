@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
-from tinyformer.study import identity
+import pytest
+
+from tinyformer.errors import ConfigError
+from tinyformer.study import Study, defaults, identity, open_storage
 
 
 @dataclass(frozen=True)
@@ -27,3 +31,15 @@ def test_what_has_no_default_or_differs_from_it_counts() -> None:
 def test_a_new_field_counts_once_it_is_used() -> None:
     assert identity(LaterSettings(3)) == identity(Settings(3))
     assert identity(LaterSettings(3, teacher="big")) != identity(Settings(3))
+
+
+def test_a_study_goes_on_after_a_field_was_added(tmp_path: Path) -> None:
+    def open_study(settings: Settings) -> None:
+        known = defaults(settings)
+        with open_storage(tmp_path / "log") as storage, Study(storage, "s", settings=asdict(settings), defaults=known):
+            pass
+
+    open_study(Settings(3))
+    open_study(LaterSettings(3))
+    with pytest.raises(ConfigError, match='made with teacher = "", now "big"'):
+        open_study(LaterSettings(3, teacher="big"))

@@ -105,7 +105,7 @@ def fine_tune(run: RunContext, model: SparseModel) -> tuple[SparseModel, tuple[E
         directory=run.directory / _SPARSENAS,
     )  # fmt: skip
     weights, _ = study.load_arrays(tuned.weights)
-    return replace(model, weights=weights), read_log(tuned.log)
+    return replace(model, weights=weights), read_log(tuned.log) if settings.epochs else ()
 
 
 def network(model: SparseModel) -> SinglePathModel:

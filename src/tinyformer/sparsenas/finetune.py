@@ -29,8 +29,8 @@ M = TypeVar("M")
 class FinetuneResult:
     """The fine-tuned model.
 
-    ``weights`` is a safetensors file of its sparse weights, ``log`` a CSV file of the epochs; ``accuracies`` are on the
-    validation split.
+    ``weights`` is a safetensors file of its sparse weights, ``log`` a CSV file of the epochs, which is missing without
+    any; ``accuracies`` are on the validation split.
     """
 
     weights: pathlib.Path
@@ -76,8 +76,9 @@ def finetune(
     found = find_arrays(file, description)
     model = actions.restore(supernet, path, weights if found is None else found)
     if found is None:
-        run = PruningRun(settings.ramp_epochs, settings.epochs, settings.seed, checkpoint, log)
-        actions.prune(model, sparsity, run)
+        if settings.epochs:
+            run = PruningRun(settings.ramp_epochs, settings.epochs, settings.seed, checkpoint, log)
+            actions.prune(model, sparsity, run)
         save_arrays(file, actions.weights(model), description)
         checkpoint.unlink(missing_ok=True)
     accuracies = {"pruned": actions.accuracy(model), "int8": actions.int8_accuracy(model)}

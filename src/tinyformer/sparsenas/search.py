@@ -36,6 +36,7 @@ from tinyformer.study import (
     Tally,
     Trial,
     conduct,
+    defaults,
     pareto_front,
     save_arrays,
 )
@@ -207,7 +208,14 @@ class _Search:
             "limits": asdict(self.limits),
             **fixed,
         }
-        return Study(self.storage, self.name, sampler=self.settings.sampler, seed=self.settings.seed, settings=identity)
+        return Study(
+            self.storage,
+            self.name,
+            sampler=self.settings.sampler,
+            seed=self.settings.seed,
+            settings=identity,
+            defaults=defaults(self.settings),
+        )
 
     def _weights_files(self, index: int) -> tuple[pathlib.Path, pathlib.Path]:
         stem = f"candidate-{index:04d}"

@@ -45,7 +45,8 @@ class FinetuneSettings:
     """How stage two trains: the paper's 300 epochs, of which AGP raises the sparsity during ``ramp_epochs``.
 
     With ``ramp_epochs`` 0 all is pruned before the first step. The int8 model is measured on up to ``int8_samples``
-    images of the validation split. ``start`` is a checkpoint whose model is trained on instead of a searched one.
+    images of the validation split. ``start`` is a checkpoint whose model is trained on instead of a searched one; with
+    ``epochs`` 0 it is only quantised, compiled and proven anew.
 
     Raises:
         ConfigError: a count is out of range.
@@ -62,6 +63,8 @@ class FinetuneSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.ramp_epochs <= self.epochs:
             raise ConfigError(f"finetune: ramp_epochs = {self.ramp_epochs}; allowed: 0 to epochs ({self.epochs})")
-        for name in ("epochs", "batch_size", "int8_samples"):
+        if self.epochs < 1 and not (self.epochs == 0 and self.start):
+            raise ConfigError(f"finetune: epochs = {self.epochs}; allowed: 1 or more, with start also 0")
+        for name in ("batch_size", "int8_samples"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"finetune: {name} = {getattr(self, name)}; allowed: 1 or more")

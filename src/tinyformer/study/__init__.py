@@ -4,7 +4,7 @@ from tinyformer.study.artifacts import Arrays, find_arrays, load_arrays, save_ar
 from tinyformer.study.conduct import Observe, Outcome, Skip, conduct
 from tinyformer.study.executors import Executor, InProcessExecutor, RayExecutor
 from tinyformer.study.front import pareto_front
-from tinyformer.study.identity import identity
+from tinyformer.study.identity import defaults, identity
 from tinyformer.study.samplers import SAMPLERS
 from tinyformer.study.storage import Storage, open_storage
 from tinyformer.study.study import OpenTrial, Study, read_trials
@@ -28,6 +28,7 @@ __all__ = [
     "Trial",
     "TrialState",
     "conduct",
+    "defaults",
     "find_arrays",
     "identity",
     "load_arrays",

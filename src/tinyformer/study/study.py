@@ -66,7 +66,8 @@ class Study:
     the same index: the sequence of sampled trials is the one of an uninterrupted search. In a shared storage a
     process is dead when its study has given no sign for ``DEAD_AFTER_S`` seconds.
 
-    ``settings`` is what must not change between runs, as JSON; ``sampler`` and ``seed`` are added to it.
+    ``settings`` is what must not change between runs, as JSON; ``sampler`` and ``seed`` are added to it. ``defaults``
+    are the values of settings that are not given, or were not there when the study was made.
 
     Raises:
         ConfigError: unknown sampler, or the stored study was made with other settings.
@@ -80,6 +81,7 @@ class Study:
         sampler: str = "random",
         seed: int = 0,
         settings: Mapping[str, Json] | None = None,
+        defaults: Mapping[str, Json] | None = None,
     ) -> None:
         make_sampler(sampler, seed, 0)
         self.name = name
@@ -90,7 +92,7 @@ class Study:
         self._study = optuna.create_study(
             storage=storage.backend, study_name=name, direction="maximize", load_if_exists=True
         )
-        self._check_settings({**(settings or {}), "sampler": sampler, "seed": seed})
+        self._check_settings({**(settings or {}), "sampler": sampler, "seed": seed}, defaults or {})
         self._stop_beating = _start_beating(self._beat) if storage.shared else None
         self._fail_abandoned()
 
@@ -188,14 +190,14 @@ class Study:
     def _running(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,))
 
-    def _check_settings(self, settings: Mapping[str, Json]) -> None:
-        settings = json.loads(json.dumps(settings))
+    def _check_settings(self, settings: Mapping[str, Json], defaults: Mapping[str, Json]) -> None:
+        settings, defaults = json.loads(json.dumps(settings)), json.loads(json.dumps(defaults))
         stored = self._study.user_attrs.get("settings")
         if stored is None:
             self._study.set_user_attr("settings", dict(settings))
             return
         for key in sorted({*stored, *settings}):
-            before, now = json.dumps(stored.get(key)), json.dumps(settings.get(key))
+            before, now = (json.dumps(known.get(key, defaults.get(key))) for known in (stored, settings))
             if before != now:
                 values = f"{key} = {before}, now {now}" if len(before + now) < 100 else f"another {key}"
                 raise ConfigError(

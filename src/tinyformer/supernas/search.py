@@ -39,6 +39,7 @@ from tinyformer.study import (
     Tally,
     Trial,
     conduct,
+    defaults,
     find_arrays,
     save_arrays,
 )
@@ -149,7 +150,14 @@ class _Search(Generic[S, M]):
         for key in ("supernets", "sampler", "seed"):  # more supernets extend a search; the study knows the others
             del fixed[key]
         identity = {"space": asdict(self.space), "limits": asdict(self.limits), **fixed}
-        return Study(self.storage, name, sampler=sampler, seed=self.settings.seed, settings=identity)
+        return Study(
+            self.storage,
+            name,
+            sampler=sampler,
+            seed=self.settings.seed,
+            settings=identity,
+            defaults=defaults(self.settings),
+        )
 
     def _weights_file(self, index: int) -> pathlib.Path:
         return self.directory / f"supernet-{index:04d}.safetensors"
