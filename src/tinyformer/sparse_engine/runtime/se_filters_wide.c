@@ -52,6 +52,19 @@ typedef char se_wide_filters_are_as_above
 #define LOAD(to, offset) DO("ldr " to ", [r0, #" offset "]")
 #define MULTIPLY(sum, x, weights) DO("smlad " sum ", " x ", " weights ", " sum)
 
+/* A word of weights by a word of each of eight pixels, from r3 and r2 by turns, the first two of which are there. Beside
+ * a product stands the load of the word that the one after next takes, or another line. The second pixel goes first:
+ * its word is loaded before the first one's, whose load moves r0 on. */
+#define PRODUCTS(weights, beside5, beside4, beside6, beside7, beside8, beside9, beside10, beside11)                    \
+    MULTIPLY("r5", "r3", weights) beside5                                                                              \
+    MULTIPLY("r4", "r2", weights) beside4                                                                              \
+    MULTIPLY("r6", "r3", weights) beside6                                                                              \
+    MULTIPLY("r7", "r2", weights) beside7                                                                              \
+    MULTIPLY("r8", "r3", weights) beside8                                                                              \
+    MULTIPLY("r9", "r2", weights) beside9                                                                              \
+    MULTIPLY("r10", "r3", weights) beside10                                                                            \
+    MULTIPLY("r11", "r2", weights) beside11
+
 /* a line for each sum */
 #define EACH(line) line("r4") line("r5") line("r6") line("r7") line("r8") line("r9") line("r10") line("r11")
 
@@ -143,37 +156,34 @@ typedef char se_wide_filters_are_as_above
     DO("ldr r3, [r0, #8]")                                                                                             \
     DO("sxtb16 r12, lr")                                                                                               \
     DO("ldr r2, [r0], #64")                                                                                            \
-    MULTIPLY("r5", "r3", "r12") LOAD("r3", "-48")                                                                      \
-    MULTIPLY("r4", "r2", "r12") LOAD("r2", "-40")                                                                      \
-    MULTIPLY("r6", "r3", "r12") LOAD("r3", "-32")                                                                      \
-    MULTIPLY("r7", "r2", "r12") LOAD("r2", "-24")                                                                      \
-    MULTIPLY("r8", "r3", "r12") LOAD("r3", "-16")                                                                      \
-    MULTIPLY("r9", "r2", "r12") LOAD("r2", "-8")                                                                       \
-    MULTIPLY("r10", "r3", "r12") LOAD("r3", "-52")                                                                     \
-    MULTIPLY("r11", "r2", "r12") LOAD("r2", "-60")                                                                     \
+    PRODUCTS("r12", LOAD("r3", "-48"), LOAD("r2", "-40"), LOAD("r3", "-32"), LOAD("r2", "-24"), LOAD("r3", "-16"),     \
+             LOAD("r2", "-8"), LOAD("r3", "-52"), LOAD("r2", "-60"))                                                   \
     DO("sxtb16 r12, lr, ror #8") first                                                                                 \
-    MULTIPLY("r5", "r3", "r12") LOAD("r3", "-44")                                                                      \
-    MULTIPLY("r4", "r2", "r12") LOAD("r2", "-36")                                                                      \
-    MULTIPLY("r6", "r3", "r12") LOAD("r3", "-28")                                                                      \
-    MULTIPLY("r7", "r2", "r12") LOAD("r2", "-20")                                                                      \
-    MULTIPLY("r8", "r3", "r12") LOAD("r3", "-12")                                                                      \
-    MULTIPLY("r9", "r2", "r12") LOAD("r2", "-4")                                                                       \
-    MULTIPLY("r10", "r3", "r12") second                                                                                \
-    MULTIPLY("r11", "r2", "r12") third
+    PRODUCTS("r12", LOAD("r3", "-44"), LOAD("r2", "-36"), LOAD("r3", "-28"), LOAD("r2", "-20"), LOAD("r3", "-12"),     \
+             LOAD("r2", "-4"), second, third)
 
 /* A pair: 2 weights, bytes 0 and 2 of lr, by 8 pixels. `last`, between the last two products, may use r3. */
 #define PAIR(last)                                                                                                     \
     DO("ldr r3, [r0, #4]")                                                                                             \
     DO("ldr r2, [r0], #32")                                                                                            \
     DO("sxtb16 lr, lr")                                                                                                \
-    MULTIPLY("r5", "r3", "lr") LOAD("r3", "-24")                                                                       \
-    MULTIPLY("r4", "r2", "lr") LOAD("r2", "-20")                                                                       \
-    MULTIPLY("r6", "r3", "lr") LOAD("r3", "-16")                                                                       \
-    MULTIPLY("r7", "r2", "lr") LOAD("r2", "-12")                                                                       \
-    MULTIPLY("r8", "r3", "lr") LOAD("r3", "-8")                                                                        \
-    MULTIPLY("r9", "r2", "lr") LOAD("r2", "-4")                                                                        \
-    MULTIPLY("r10", "r3", "lr") last                                                                                   \
-    MULTIPLY("r11", "r2", "lr")
+    PRODUCTS("lr", LOAD("r3", "-24"), LOAD("r2", "-20"), LOAD("r3", "-16"), LOAD("r2", "-12"), LOAD("r3", "-8"),       \
+             LOAD("r2", "-4"), last, NOTHING)
+
+/* A filter's blocks, two at a time: `odd` is what leads to the second of two without the first. */
+#define BLOCKS(odd, first, second)                                                                                     \
+    START_BLOCKS                                                                                                       \
+    DO("bcc 4f")                                                                                                       \
+    odd                                                                                                                \
+    DO("b 3f")                                                                                                         \
+    LABEL("4")                                                                                                         \
+    DO("beq 5f")                                                                                                       \
+    LABEL("2")                                                                                                         \
+    first                                                                                                              \
+    LABEL("3")                                                                                                         \
+    second                                                                                                             \
+    DO("bne 2b")                                                                                                       \
+    LABEL("5")
 
 /* ---- the loops ------------------------------------------------------------------------------------------------- */
 #define NAKED __attribute__((naked, noinline))
@@ -237,25 +247,11 @@ NAKED void se_filters_wide_block4(const se_wide_filters *filters __attribute__((
         ENTER
         DO("ldr r1, " STREAM)
         START_FILTER
-        START_BLOCKS
-        DO("bcc 4f")
-        BLOCK4_DISTANCE
-        BLOCK4_BASE
-        BLOCK4_STEP
-        DO("b 3f")
-        LABEL("4")
-        DO("beq 5f")
-        LABEL("2")
-        BLOCK4_DISTANCE
-        BLOCK4_BASE
-        BLOCK4_STEP
-        BLOCK4_VALUES
-        QUAD(BLOCK4_DISTANCE, BLOCK4_BASE, BLOCK4_STEP)
-        LABEL("3")
-        BLOCK4_VALUES
-        QUAD(DO("ldr lr, " STREAM_END), DO("cmp r1, lr"), NOTHING)
-        DO("bne 2b")
-        LABEL("5")
+        BLOCKS(
+            BLOCK4_DISTANCE BLOCK4_BASE BLOCK4_STEP,
+            BLOCK4_DISTANCE BLOCK4_BASE BLOCK4_STEP BLOCK4_VALUES QUAD(BLOCK4_DISTANCE, BLOCK4_BASE, BLOCK4_STEP),
+            BLOCK4_VALUES QUAD(DO("ldr lr, " STREAM_END), DO("cmp r1, lr"), NOTHING)
+        )
     );
     __asm__(FINISH_FILTER);
 }
@@ -271,22 +267,11 @@ NAKED void se_filters_wide_block2(const se_wide_filters *filters __attribute__((
         DO("ldr r1, " STREAM)
         DO("ldr r12, " VALUES)
         START_FILTER
-        START_BLOCKS
-        DO("bcc 4f")
-        BLOCK2_DISTANCE
-        DO("b 3f")
-        LABEL("4")
-        DO("beq 5f")
-        LABEL("2")
-        BLOCK2_DISTANCE
-        BLOCK2_STEP
-        PAIR(BLOCK2_DISTANCE)
-        LABEL("3")
-        BLOCK2_STEP
-        PAIR(DO("ldr r3, " STREAM_END))
-        DO("cmp r1, r3")
-        DO("bne 2b")
-        LABEL("5")
+        BLOCKS(
+            BLOCK2_DISTANCE,
+            BLOCK2_DISTANCE BLOCK2_STEP PAIR(BLOCK2_DISTANCE),
+            BLOCK2_STEP PAIR(DO("ldr r3, " STREAM_END)) DO("cmp r1, r3")
+        )
     );
     __asm__(FINISH_FILTER);
 }
