@@ -16,8 +16,8 @@ COMMON = {"port.h", "board.h", "startup_cortex_m.c", "board_generic.c", "main.c"
 @pytest.mark.parametrize(
     ("board", "extra"),
     [
-        ("stm32f746g-disco", {"board_stm32f746.c"}),
-        ("nucleo-l4r5zi", {"board_stm32l4r5.c"}),
+        ("stm32f746g-disco", {"board_stm32f746.c", "stm32_console.h"}),
+        ("nucleo-l4r5zi", {"board_stm32l4r5.c", "stm32_console.h"}),
         ("mps2-an500", {"board_mps2.c"}),
         ("rpi-pico2", {"board_rp2350.c"}),
         ("nrf52840-dk", set()),

@@ -15,6 +15,8 @@ from tinyformer.errors import ConfigError
 
 _C_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _ALWAYS = ("port.h", "startup_cortex_m.c", "board_generic.c")
+_SHARED: Mapping[str, tuple[str, ...]] = {"stm32f746": ("stm32_console.h",), "stm32l4r5": ("stm32_console.h",)}
+"""A board's startup -> what its file includes besides port.h."""
 _TEMPLATES = ("board.h", "main.c", "profile.c", "link.ld")
 LINKER_SCRIPT = "link.ld"
 """Name of the linker script among the port's files."""
@@ -37,7 +39,7 @@ def files(board: Board, name: str, *, golden_input: bytes | None = None) -> Mapp
     values = None if golden_input is None else [byte - 256 if byte > 127 else byte for byte in golden_input]
     texts = {file: _read(file) for file in _ALWAYS}
     if board.startup != "generic":
-        texts[f"board_{board.startup}.c"] = _read(f"board_{board.startup}.c")
+        texts |= {file: _read(file) for file in (f"board_{board.startup}.c", *_SHARED.get(board.startup, ()))}
     for file in _TEMPLATES:
         macro = _macro(f"board_{board.name}") if file == "board.h" else name.upper()
         texts[file] = _template(file).render(board=board, name=name, macro=macro, golden_input=values)

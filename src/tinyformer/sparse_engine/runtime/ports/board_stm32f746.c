@@ -49,7 +49,6 @@
 
 #define APB1_HZ (BOARD_CLOCK_HZ / 4)
 #define APB2_HZ (BOARD_CLOCK_HZ / 2)
-#define BAUD 115200u
 
 /* The console: a USART, its pins and their clocks */
 #ifdef BOARD_NUCLEO_F746ZG
@@ -74,28 +73,8 @@
 #define RX_PIN 7u
 #endif
 
-#define ALTERNATE_FUNCTION 7u
-#define GPIO_MODER(port) REGISTER((port) + 0x00u)
-#define GPIO_MODER_ALTERNATE 2u
-#define GPIO_AFR(port, pin) REGISTER((port) + 0x20u + 4u * ((pin) / 8u))
-#define USART_CR1 REGISTER(USART + 0x00u)
-#define USART_CR1_UE (1u << 0)
-#define USART_CR1_RE (1u << 2)
-#define USART_CR1_TE (1u << 3)
-#define USART_CR3 REGISTER(USART + 0x08u)
-#define USART_CR3_OVRDIS (1u << 12)
-#define USART_BRR REGISTER(USART + 0x0Cu)
-#define USART_ISR REGISTER(USART + 0x1Cu)
-#define USART_ISR_RXNE (1u << 5)
-#define USART_ISR_TXE (1u << 7)
-#define USART_RDR REGISTER(USART + 0x24u)
-#define USART_TDR REGISTER(USART + 0x28u)
-
-static void wait_for(volatile const uint32_t *address, uint32_t mask, uint32_t value)
-{
-    while ((*address & mask) != value) {
-    }
-}
+#define USART_ALTERNATE_FUNCTION 7u
+#include "stm32_console.h"
 
 /* In the manual's order: the PLL starts, overdrive follows while it locks, wait states come before the switch. */
 static void start_clock(void)
@@ -139,14 +118,6 @@ static void start_caches(void)
     __asm__ volatile("dsb\n\tisb" ::: "memory");
 }
 
-/* Hand a pin to the USART. */
-static void connect(uint32_t port, uint32_t pin)
-{
-    const uint32_t shift = 4u * (pin % 8u);
-    GPIO_AFR(port, pin) = (GPIO_AFR(port, pin) & ~(0xFu << shift)) | (ALTERNATE_FUNCTION << shift);
-    GPIO_MODER(port) = (GPIO_MODER(port) & ~(3u << (2u * pin))) | (GPIO_MODER_ALTERNATE << (2u * pin));
-}
-
 static void start_console(void)
 {
     RCC_AHB1ENR |= TX_PORT_ENABLE;
@@ -164,35 +135,10 @@ void board_init(void)
     start_console();
 }
 
-static void put(char character)
-{
-    wait_for(&USART_ISR, USART_ISR_TXE, USART_ISR_TXE);
-    USART_TDR = (uint8_t)character;
-}
-
-void board_print(const char *text)
-{
-    for (; *text != '\0'; text++) {
-        if (*text == '\n') {
-            put('\r');
-        }
-        put(*text);
-    }
-}
-
-/* A character that nobody fetched gives way to the next one: an overrun would stop the receiver. */
 void board_listen(void)
 {
     RCC_AHB1ENR |= RX_PORT_ENABLE;
     (void)RCC_AHB1ENR;
     connect(RX_PORT, RX_PIN);
-    USART_CR1 = 0; /* CR3 is locked while the USART is on */
-    USART_CR3 = USART_CR3_OVRDIS;
-    USART_CR1 = USART_CR1_UE | USART_CR1_TE | USART_CR1_RE;
-}
-
-int32_t board_receive(void)
-{
-    wait_for(&USART_ISR, USART_ISR_RXNE, USART_ISR_RXNE);
-    return (uint8_t)USART_RDR;
+    start_receiver();
 }

@@ -40,35 +40,18 @@
 #define FLASH_ACR_ICEN (1u << 9)
 #define FLASH_ACR_DCEN (1u << 10)
 
-#define GPIOG_MODER REGISTER(0x48001800u)
-#define GPIOG_AFRL REGISTER(0x48001820u)
-#define GPIOG_AFRH REGISTER(0x48001824u)
-
-#define LPUART1_CR1 REGISTER(0x40008000u)
-#define LPUART1_CR1_UE (1u << 0)
-#define LPUART1_CR1_RE (1u << 2)
-#define LPUART1_CR1_TE (1u << 3)
-#define LPUART1_CR3 REGISTER(0x40008008u)
-#define LPUART1_CR3_OVRDIS (1u << 12)
-#define LPUART1_BRR REGISTER(0x4000800Cu)
-#define LPUART1_ISR REGISTER(0x4000801Cu)
-#define LPUART1_ISR_RXNE (1u << 5)
-#define LPUART1_ISR_TXE (1u << 7)
-#define LPUART1_RDR REGISTER(0x40008024u)
-#define LPUART1_TDR REGISTER(0x40008028u)
-
 /* PLL: 16 MHz / 4 = 4 MHz, x 60 = 240 MHz, / 2 = 120 MHz (fields hold divisor - 1, factor, and 0 for 2) */
 #define PLL_FROM_HSI (RCC_PLLCFGR_SRC_HSI | ((4u - 1u) << 4) | (60u << 8) | RCC_PLLCFGR_REN)
 
 #define AT_LEAST_1_US 256 /* passes of a loop of at least one cycle, at 60 MHz */
-#define LPUART_AF 8u
-#define BAUD 115200u
 
-static void wait_for(volatile const uint32_t *address, uint32_t mask, uint32_t value)
-{
-    while ((*address & mask) != value) {
-    }
-}
+/* The console: LPUART1 on two pins of port G */
+#define USART 0x40008000u
+#define USART_ALTERNATE_FUNCTION 8u
+#define PINS 0x48001800u
+#define TX_PIN 7u
+#define RX_PIN 8u
+#include "stm32_console.h"
 
 /* Above 80 MHz the manual wants boost mode, and half the clock on the bus for a microsecond after the switch. */
 static void start_clock(void)
@@ -103,10 +86,9 @@ static void start_console(void)
     RCC_AHB2ENR |= RCC_AHB2ENR_GPIOGEN;
     RCC_APB1ENR2 |= RCC_APB1ENR2_LPUART1EN;
     (void)RCC_APB1ENR2;
-    GPIOG_AFRL = (GPIOG_AFRL & ~(0xFu << 28)) | (LPUART_AF << 28);
-    GPIOG_MODER = (GPIOG_MODER & ~(3u << 14)) | (2u << 14);
-    LPUART1_BRR = (uint32_t)((256ull * BOARD_CLOCK_HZ + BAUD / 2) / BAUD);
-    LPUART1_CR1 = LPUART1_CR1_UE | LPUART1_CR1_TE;
+    connect(PINS, TX_PIN);
+    USART_BRR = (uint32_t)((256ull * BOARD_CLOCK_HZ + BAUD / 2) / BAUD); /* an LPUART counts 256ths of its clock */
+    USART_CR1 = USART_CR1_UE | USART_CR1_TE;
 }
 
 void board_init(void)
@@ -115,34 +97,8 @@ void board_init(void)
     start_console();
 }
 
-static void put(char character)
-{
-    wait_for(&LPUART1_ISR, LPUART1_ISR_TXE, LPUART1_ISR_TXE);
-    LPUART1_TDR = (uint8_t)character;
-}
-
-void board_print(const char *text)
-{
-    for (; *text != '\0'; text++) {
-        if (*text == '\n') {
-            put('\r');
-        }
-        put(*text);
-    }
-}
-
-/* A character that nobody fetched gives way to the next one: an overrun would stop the receiver. */
 void board_listen(void)
 {
-    GPIOG_AFRH = (GPIOG_AFRH & ~0xFu) | LPUART_AF;
-    GPIOG_MODER = (GPIOG_MODER & ~(3u << 16)) | (2u << 16);
-    LPUART1_CR1 = 0; /* CR3 is locked while the LPUART is on */
-    LPUART1_CR3 = LPUART1_CR3_OVRDIS;
-    LPUART1_CR1 = LPUART1_CR1_UE | LPUART1_CR1_TE | LPUART1_CR1_RE;
-}
-
-int32_t board_receive(void)
-{
-    wait_for(&LPUART1_ISR, LPUART1_ISR_RXNE, LPUART1_ISR_RXNE);
-    return (uint8_t)LPUART1_RDR;
+    connect(PINS, RX_PIN);
+    start_receiver();
 }
