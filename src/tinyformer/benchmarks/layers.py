@@ -114,6 +114,37 @@ def _weighted(
     return tuple(rows)
 
 
+def _softmax(layer: str, title: str, shape: Shape, at_most: float, baseline: str = "") -> BenchmarkLayer:
+    append = _unary(lambda b: b.softmax(b.input, scale=0.1))
+    return BenchmarkLayer(layer, title, shape, append, at_most, unit="element", baseline=baseline)
+
+
+def _layer_norm(rows: int, columns: int, at_most: float) -> BenchmarkLayer:
+    shape = f"{rows}x{columns}"
+    append = _unary(lambda b: b.layer_norm(b.input))
+    return BenchmarkLayer(
+        f"layernorm-{shape}",
+        f"Scaled-LayerNorm {shape}",
+        (rows, columns),
+        append,
+        at_most,
+        unit="element",
+        fp32=f"layernorm {shape}",
+    )
+
+
+def _pooling(layer: str, title: str, operator: Callable[[GraphBuilder], str], at_most: float) -> BenchmarkLayer:
+    return BenchmarkLayer(
+        layer,
+        f"{title} 2x2 on 32x32x32",
+        (32, 32, 32),
+        _unary(operator),
+        at_most,
+        unit="output",
+        baseline=f"{layer}2x2 32x32x32 (per output)",
+    )
+
+
 _ROWS = (
     *_weighted(
         "conv3x3",
@@ -180,41 +211,10 @@ _ROWS = (
         1.5,
         baseline="AV T256 d22 h2",
     ),
-    BenchmarkLayer(
-        "softmax",
-        "softmax 256x256",
-        (256, 256),
-        _unary(lambda b: b.softmax(b.input, scale=0.1)),
-        12,
-        unit="element",
-        baseline="softmax 256x256 scale .1",
-    ),
-    BenchmarkLayer(
-        "softmax-1500",
-        "softmax, one row of 1,500",
-        (1, 1500),
-        _unary(lambda b: b.softmax(b.input, scale=0.1)),
-        13,
-        unit="element",
-    ),
-    BenchmarkLayer(
-        "layernorm-256x44",
-        "Scaled-LayerNorm 256x44",
-        (256, 44),
-        _unary(lambda b: b.layer_norm(b.input)),
-        34,
-        unit="element",
-        fp32="layernorm 256x44",
-    ),
-    BenchmarkLayer(
-        "layernorm-64x192",
-        "Scaled-LayerNorm 64x192",
-        (64, 192),
-        _unary(lambda b: b.layer_norm(b.input)),
-        26,
-        unit="element",
-        fp32="layernorm 64x192",
-    ),
+    _softmax("softmax", "softmax 256x256", (256, 256), 12, baseline="softmax 256x256 scale .1"),
+    _softmax("softmax-1500", "softmax, one row of 1,500", (1, 1500), 13),
+    _layer_norm(256, 44, 34),
+    _layer_norm(64, 192, 26),
     BenchmarkLayer(
         "add",
         "residual add 16x16x64",
@@ -224,24 +224,8 @@ _ROWS = (
         unit="element",
         baseline="add 16x16x64",
     ),
-    BenchmarkLayer(
-        "maxpool",
-        "max pooling 2x2 on 32x32x32",
-        (32, 32, 32),
-        _unary(lambda b: b.max_pool(b.input, (2, 2), (2, 2))),
-        4,
-        unit="output",
-        baseline="maxpool2x2 32x32x32 (per output)",
-    ),
-    BenchmarkLayer(
-        "avgpool",
-        "average pooling 2x2 on 32x32x32",
-        (32, 32, 32),
-        _unary(lambda b: b.avg_pool(b.input, (2, 2), (2, 2))),
-        6,
-        unit="output",
-        baseline="avgpool2x2 32x32x32 (per output)",
-    ),
+    _pooling("maxpool", "max pooling", lambda b: b.max_pool(b.input, (2, 2), (2, 2)), 4),
+    _pooling("avgpool", "average pooling", lambda b: b.avg_pool(b.input, (2, 2), (2, 2)), 6),
 )
 
 LAYERS: Mapping[str, BenchmarkLayer] = MappingProxyType({row.id: row for row in _ROWS})

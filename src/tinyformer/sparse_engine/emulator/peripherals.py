@@ -64,18 +64,14 @@ def _usart(name: str, base: int) -> Peripheral:
     )
 
 
+def _rcc(base: int, reset: Mapping[int, int], ready_shifts: Mapping[int, int]) -> Peripheral:
+    """Return the clocks of an STM32F7 or L4: CR's enable bits with the distance to their ready bits, CFGR's SW."""
+    ready = (Follow(0x00, enable, 0x00, shift) for enable, shift in ready_shifts.items())
+    return Peripheral("RCC", base, reset=reset, follows=(*ready, Follow(0x08, 3, 0x08, 2)))
+
+
 STM32F746 = (
-    Peripheral(
-        "RCC",
-        0x4002_3800,
-        reset={0x00: 0x83, 0x04: 0x2400_3010},
-        follows=(
-            Follow(0x00, 1 << 0, 0x00, 1),  # HSION -> HSIRDY
-            Follow(0x00, 1 << 16, 0x00, 1),  # HSEON -> HSERDY
-            Follow(0x00, 1 << 24, 0x00, 1),  # PLLON -> PLLRDY
-            Follow(0x08, 3, 0x08, 2),  # SW -> SWS
-        ),
-    ),
+    _rcc(0x4002_3800, {0x00: 0x83, 0x04: 0x2400_3010}, {1 << 0: 1, 1 << 16: 1, 1 << 24: 1}),  # HSI, HSE, PLL
     Peripheral(
         "PWR",
         0x4000_7000,
@@ -91,17 +87,7 @@ STM32F746 = (
 )
 
 STM32L4R5 = (
-    Peripheral(
-        "RCC",
-        0x4002_1000,
-        reset={0x00: 0x63, 0x0C: 0x1000},
-        follows=(
-            Follow(0x00, 1 << 0, 0x00, 1),  # MSION -> MSIRDY
-            Follow(0x00, 1 << 8, 0x00, 2),  # HSION -> HSIRDY
-            Follow(0x00, 1 << 24, 0x00, 1),  # PLLON -> PLLRDY
-            Follow(0x08, 3, 0x08, 2),  # SW -> SWS
-        ),
-    ),
+    _rcc(0x4002_1000, {0x00: 0x63, 0x0C: 0x1000}, {1 << 0: 1, 1 << 8: 2, 1 << 24: 1}),  # MSI, HSI, PLL
     Peripheral("PWR", 0x4000_7000, reset={0x00: 0x200, 0x80: 0x100}),
     Peripheral("FLASH", 0x4002_2000, reset={0x00: 0x600}),
     Peripheral("GPIOG", 0x4800_1800, reset={0x00: 0xFFFF_FFFF}),
