@@ -193,6 +193,11 @@ class Graph:
                 readers[name].append(node)
         return readers
 
+    def zero_point(self, name: str) -> int:
+        """Return a tensor's zero point, 0 for one that is not quantised."""
+        quant = self.tensors[name].quant
+        return 0 if quant is None else quant.zero_point
+
     def input_shapes(self, node: Node) -> list[Shape]:
         """Return the shapes of a node's inputs, constants included."""
         return [self.tensors[name].shape for name in node.inputs]

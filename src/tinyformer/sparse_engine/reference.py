@@ -53,11 +53,6 @@ def run_all(graph: Graph, sample: Array) -> dict[str, Array]:
 Values = Mapping[str, Array]
 
 
-def _zero_point(graph: Graph, name: str) -> int:
-    quant = graph.tensors[name].quant
-    return 0 if quant is None else quant.zero_point
-
-
 def _wide(node: Node, values: Values, index: int) -> Int64Array:
     return values[node.inputs[index]].astype(np.int64)
 
@@ -75,7 +70,7 @@ def _windows(x: Int64Array, op: Any, kernel: tuple[int, int], dilation: tuple[in
 def _conv2d(graph: Graph, node: Node, values: Values) -> Int64Array:
     op: ops.Conv2D = node.op  # type: ignore[assignment]
     x, w, b, m = (_wide(node, values, i) for i in range(4))
-    windows = _windows(x, op, w.shape[1:3], op.dilation, _zero_point(graph, node.inputs[0]))
+    windows = _windows(x, op, w.shape[1:3], op.dilation, graph.zero_point(node.inputs[0]))
     grouped = windows.reshape(*windows.shape[:4], op.groups, -1)
     filters = w.reshape(op.groups, -1, *w.shape[1:])
     # float64 holds every partial sum exactly (they stay below 2**31) and reaches BLAS
@@ -90,7 +85,7 @@ def _conv2d(graph: Graph, node: Node, values: Values) -> Int64Array:
 def _depthwise_conv2d(graph: Graph, node: Node, values: Values) -> Int64Array:
     op: ops.DepthwiseConv2D = node.op  # type: ignore[assignment]
     x, w, b, m = (_wide(node, values, i) for i in range(4))
-    windows = _windows(x, op, w.shape[1:3], op.dilation, _zero_point(graph, node.inputs[0]))
+    windows = _windows(x, op, w.shape[1:3], op.dilation, graph.zero_point(node.inputs[0]))
     accumulator = np.einsum("hwyxc,cyx->hwc", windows, w) + b
     return _requantize(graph, node, accumulator, m)
 
@@ -103,14 +98,14 @@ def _linear(graph: Graph, node: Node, values: Values) -> Int64Array:
 
 def _requantize(graph: Graph, node: Node, accumulator: Int64Array, multiplier: Int64Array | int) -> Int64Array:
     op: Any = node.op
-    zero_point = _zero_point(graph, node.output)
+    zero_point = graph.zero_point(node.output)
     return fixed_point.requantize(accumulator, multiplier, op.left_shift, zero_point, op.low, op.high)
 
 
 def _matmul(graph: Graph, node: Node, values: Values) -> Int64Array:
     op: ops.MatMul = node.op  # type: ignore[assignment]
-    a = _wide(node, values, 0) - _zero_point(graph, node.inputs[0])
-    b = _wide(node, values, 1) - _zero_point(graph, node.inputs[1])
+    a = _wide(node, values, 0) - graph.zero_point(node.inputs[0])
+    b = _wide(node, values, 1) - graph.zero_point(node.inputs[1])
     if op.transpose_b:
         b = b.swapaxes(-1, -2)
     assert op.multiplier is not None
@@ -126,8 +121,8 @@ def _add(graph: Graph, node: Node, values: Values) -> Int64Array:
 
 def _mul(graph: Graph, node: Node, values: Values) -> Int64Array:
     op: ops.Mul = node.op  # type: ignore[assignment]
-    a = _wide(node, values, 0) - _zero_point(graph, node.inputs[0])
-    b = _wide(node, values, 1) - _zero_point(graph, node.inputs[1])
+    a = _wide(node, values, 0) - graph.zero_point(node.inputs[0])
+    b = _wide(node, values, 1) - graph.zero_point(node.inputs[1])
     assert op.multiplier is not None
     return _requantize(graph, node, a * b, op.multiplier)
 
@@ -139,7 +134,7 @@ def _softmax(graph: Graph, node: Node, values: Values) -> Int64Array:
     exponentials = fixed_point.exp_negative(steps, op.exp_multiplier, op.fraction_bits)
     row_sum = exponentials.sum(axis=-1, keepdims=True)
     multiplier = fixed_point.row_multiplier(row_sum, op.output_multiplier, op.output_exponent)
-    return fixed_point.requantize(exponentials, multiplier, 0, _zero_point(graph, node.output))
+    return fixed_point.requantize(exponentials, multiplier, 0, graph.zero_point(node.output))
 
 
 def _layer_norm(graph: Graph, node: Node, values: Values) -> Int64Array:
@@ -193,7 +188,7 @@ def _max_pool2d(graph: Graph, node: Node, values: Values) -> Int64Array:
 
 def _avg_pool2d(graph: Graph, node: Node, values: Values) -> Int64Array:
     op: ops.AvgPool2D = node.op  # type: ignore[assignment]
-    x = _wide(node, values, 0) - _zero_point(graph, node.inputs[0])
+    x = _wide(node, values, 0) - graph.zero_point(node.inputs[0])
     multipliers = _wide(node, values, 1)
     sums = _windows(x, op, op.kernel, (1, 1), 0).sum(axis=(2, 3))
     inside = _windows(np.ones_like(x[..., :1]), op, op.kernel, (1, 1), 0).sum(axis=(2, 3))

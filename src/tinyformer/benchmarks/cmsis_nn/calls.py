@@ -23,7 +23,13 @@ from tinyformer.sparse_engine.kernels import (
     Params,
     ScratchArgument,
     TensorArgument,
-    WeightsArgument,
+)
+from tinyformer.sparse_engine.kernels.parameters import (
+    convolution_sizes,
+    pooling_sizes,
+    product_sizes,
+    weighted_arguments,
+    window,
 )
 
 _ADD_LEFT_SHIFT = 20
@@ -64,7 +70,7 @@ def with_cmsis_nn_constants(graph: Graph, names: Sequence[str]) -> Graph:
         sums = weights.reshape(len(weights), -1).sum(axis=1)
         pairs = [_requantisation(int(m), node.op.left_shift or 0) for m in graph.data[multipliers]]
         replaced = {
-            bias: (graph.data[bias] + _zero_point(graph, x) * sums).astype(np.int32),
+            bias: (graph.data[bias] + graph.zero_point(x) * sums).astype(np.int32),
             multipliers: np.array(pairs, np.int32).T.copy(),
         }
         for name, values in replaced.items():
@@ -99,61 +105,33 @@ def _multiplier_and_shift(factor: float) -> tuple[int, int]:
     return (multiplier // 2, exponent + 1) if multiplier == 2**31 else (multiplier, exponent)
 
 
-def _zero_point(graph: Graph, name: str) -> int:
-    quant = graph.tensors[name].quant
-    return 0 if quant is None else quant.zero_point
-
-
-def _weighted_arguments(node: Node) -> tuple[Argument, ...]:
-    x, _, bias, multipliers = node.inputs
-    return (
-        TensorArgument(x),
-        WeightsArgument(),
-        TensorArgument(bias),
-        TensorArgument(multipliers),
-        TensorArgument(node.output),
-        ScratchArgument(),
-    )
-
-
 def _conv_params(graph: Graph, node: Node, x: Shape, y: Shape, kernel: ops.Pair, filter_channels: int) -> Params:
     op: Any = node.op
     return (
-        ("input_height", x[0]),
-        ("input_width", x[1]),
-        ("input_channels", x[2]),
-        ("output_height", y[0]),
-        ("output_width", y[1]),
-        ("output_channels", y[2]),
-        ("kernel_height", kernel[0]),
-        ("kernel_width", kernel[1]),
-        *_window(getattr(op, "stride", (1, 1)), getattr(op, "padding", (0, 0, 0, 0))),
+        *convolution_sizes(x, y, kernel),
+        *window(getattr(op, "stride", (1, 1)), getattr(op, "padding", (0, 0, 0, 0))),
         ("dilation_y", getattr(op, "dilation", (1, 1))[0]),
         ("dilation_x", getattr(op, "dilation", (1, 1))[1]),
         ("filter_channels", filter_channels),
-        ("input_zero_point", _zero_point(graph, node.inputs[0])),
-        ("output_zero_point", _zero_point(graph, node.output)),
+        ("input_zero_point", graph.zero_point(node.inputs[0])),
+        ("output_zero_point", graph.zero_point(node.output)),
         ("low", op.low),
         ("high", op.high),
     )
-
-
-def _window(stride: ops.Pair, padding: ops.Pads) -> Params:
-    return ("stride_y", stride[0]), ("stride_x", stride[1]), ("pad_top", padding[0]), ("pad_left", padding[1])
 
 
 def _convolution(graph: Graph, node: Node) -> Substitute:
     x, weight, y = (graph.tensors[name].shape for name in (*node.inputs[:2], node.output))
     params = _conv_params(graph, node, x, y, (weight[1], weight[2]), weight[3])
     return Substitute(
-        CCall("cn_convolve", _weighted_arguments(node), "cn_conv_params", params), "arm_convolve_wrapper_s8"
+        CCall("cn_convolve", weighted_arguments(node), "cn_conv_params", params), "arm_convolve_wrapper_s8"
     )
 
 
 def _depthwise(graph: Graph, node: Node) -> Substitute:
     x, weight, y = (graph.tensors[name].shape for name in (*node.inputs[:2], node.output))
     params = _conv_params(graph, node, x, y, (weight[1], weight[2]), 1)
-    call = CCall("cn_depthwise", _weighted_arguments(node), "cn_conv_params", params)
+    call = CCall("cn_depthwise", weighted_arguments(node), "cn_conv_params", params)
     return Substitute(call, "arm_depthwise_conv_wrapper_s8")
 
 
@@ -162,7 +140,7 @@ def _linear(graph: Graph, node: Node) -> Substitute:
     x, y = (graph.tensors[name].shape for name in (node.inputs[0], node.output))
     rows = prod(x[:-1])
     params = _conv_params(graph, node, (1, rows, x[-1]), (1, rows, y[-1]), (1, 1), x[-1])
-    arguments = _weighted_arguments(node)
+    arguments = weighted_arguments(node)
     if rows == 1:
         return Substitute(
             CCall("cn_fully_connected", arguments, "cn_conv_params", params), "arm_fully_connected_wrapper_s8"
@@ -173,17 +151,9 @@ def _linear(graph: Graph, node: Node) -> Substitute:
 def _matmul(graph: Graph, node: Node) -> Substitute:
     op: Any = node.op
     a, b = node.inputs
-    shape, output = graph.tensors[a].shape, graph.tensors[node.output].shape
     multiplier, shift = _requantisation(op.multiplier, op.left_shift)
     params = (
-        ("batch", prod(shape[:-2])),
-        ("rows", shape[-2]),
-        ("depth", shape[-1]),
-        ("columns", output[-1]),
-        ("transpose_b", int(op.transpose_b)),
-        ("a_zero_point", _zero_point(graph, a)),
-        ("b_zero_point", _zero_point(graph, b)),
-        ("output_zero_point", _zero_point(graph, node.output)),
+        *product_sizes(graph, node),
         ("multiplier", multiplier),
         ("shift", shift),
         ("low", op.low),
@@ -202,14 +172,14 @@ def _elementwise(
     params = (
         ("elements", graph.tensors[a].elements),
         ("period", graph.tensors[b].elements),
-        ("a_zero_point", _zero_point(graph, a)),
+        ("a_zero_point", graph.zero_point(a)),
         ("a_multiplier", a_multiplier),
         ("a_shift", a_shift),
-        ("b_zero_point", _zero_point(graph, b)),
+        ("b_zero_point", graph.zero_point(b)),
         ("b_multiplier", b_multiplier),
         ("b_shift", b_shift),
         ("left_shift", left_shift),
-        ("output_zero_point", _zero_point(graph, node.output)),
+        ("output_zero_point", graph.zero_point(node.output)),
         ("output_multiplier", output_multiplier),
         ("output_shift", output_shift),
         ("low", op.low),
@@ -243,7 +213,7 @@ def _mul(graph: Graph, node: Node) -> Substitute:
 def _softmax(graph: Graph, node: Node) -> Substitute | None:
     op: Any = node.op
     expected = fixed_point.softmax_output_multiplier(1 / 256)
-    if (op.output_multiplier, op.output_exponent) != expected or _zero_point(graph, node.output) != -128:
+    if (op.output_multiplier, op.output_exponent) != expected or graph.zero_point(node.output) != -128:
         return None  # the library writes 1/256 steps from -128 on
     scale = op.exp_multiplier / (log2(np.e) * 2**20)
     multiplier, shift = _multiplier_and_shift(min(scale * 2 ** (31 - _SOFTMAX_INTEGER_BITS), 2.0**31 - 1))
@@ -262,19 +232,7 @@ def _softmax(graph: Graph, node: Node) -> Substitute | None:
 
 def _pool_params(graph: Graph, node: Node) -> Params:
     op: Any = node.op
-    x, y = (graph.tensors[name].shape for name in (node.inputs[0], node.output))
-    return (
-        ("input_height", x[0]),
-        ("input_width", x[1]),
-        ("channels", x[2]),
-        ("output_height", y[0]),
-        ("output_width", y[1]),
-        ("kernel_height", op.kernel[0]),
-        ("kernel_width", op.kernel[1]),
-        *_window(op.stride, op.padding),
-        ("low", getattr(op, "low", -128)),
-        ("high", getattr(op, "high", 127)),
-    )
+    return (*pooling_sizes(graph, node), ("low", getattr(op, "low", -128)), ("high", getattr(op, "high", 127)))
 
 
 def _max_pool(graph: Graph, node: Node) -> Substitute:
@@ -288,7 +246,7 @@ def _avg_pool(graph: Graph, node: Node) -> Substitute | None:
     factors = graph.data[multipliers].astype(np.float64) * 2.0 ** ((op.left_shift or 0) - 32)
     means = np.allclose(factors * np.array(op.counts), 1, atol=_SAME_FACTOR)
     counts_padding = op.count_include_pad and any(op.padding)
-    if not means or counts_padding or _zero_point(graph, x) != _zero_point(graph, node.output):
+    if not means or counts_padding or graph.zero_point(x) != graph.zero_point(node.output):
         return None  # the library does not change the scale
     arguments = (TensorArgument(x), TensorArgument(node.output), ScratchArgument())
     return Substitute(CCall("cn_avg_pool", arguments, "cn_pool_params", _pool_params(graph, node)), "arm_avgpool_s8")

@@ -23,7 +23,13 @@ from tinyformer.sparse_engine.kernels.calls import (
     Params,
     ScratchArgument,
     TensorArgument,
-    WeightsArgument,
+)
+from tinyformer.sparse_engine.kernels.parameters import (
+    convolution_sizes,
+    pooling_sizes,
+    product_sizes,
+    weighted_arguments,
+    window,
 )
 from tinyformer.sparse_engine.kernels.scratch import PIXELS
 
@@ -64,11 +70,6 @@ def _op(node: Node) -> Any:
     return node.op
 
 
-def _zero_point(graph: Graph, name: str) -> int:
-    quant = graph.tensors[name].quant
-    return 0 if quant is None else quant.zero_point
-
-
 def _clamp(node: Node) -> Params:
     op = _op(node)
     return ("left_shift", op.left_shift or 0), ("low", op.low), ("high", op.high)
@@ -76,19 +77,6 @@ def _clamp(node: Node) -> Params:
 
 def _tensors(node: Node) -> tuple[Argument, ...]:
     return tuple(TensorArgument(name) for name in (*node.inputs, node.output))
-
-
-def _weighted(node: Node) -> tuple[Argument, ...]:
-    """Arguments of every kernel with weights: input, weights, bias, multipliers, output, scratch."""
-    x, _, bias, multipliers = node.inputs
-    return (
-        TensorArgument(x),
-        WeightsArgument(),
-        TensorArgument(bias),
-        TensorArgument(multipliers),
-        TensorArgument(node.output),
-        ScratchArgument(),
-    )
 
 
 def _is_pointwise(graph: Graph, node: Node) -> bool:
@@ -117,37 +105,21 @@ def _depthwise_in_place(graph: Graph, node: Node) -> tuple[str, ...]:
     return (x,) if same and moves_by_one else ()
 
 
-def _window(op: Any) -> Params:
-    return (
-        ("stride_y", op.stride[0]),
-        ("stride_x", op.stride[1]),
-        ("pad_top", op.padding[0]),
-        ("pad_left", op.padding[1]),
-    )
-
-
 def _conv2d(graph: Graph, node: Node, symbol: str) -> tuple[CCall, ...]:
     op = _op(node)
     x, weight, y = (graph.tensors[name].shape for name in (*node.inputs[:2], node.output))
     params = (
-        ("input_height", x[0]),
-        ("input_width", x[1]),
-        ("input_channels", x[2]),
-        ("output_height", y[0]),
-        ("output_width", y[1]),
-        ("output_channels", y[2]),
-        ("kernel_height", weight[1]),
-        ("kernel_width", weight[2]),
-        *_window(op),
+        *convolution_sizes(x, y, (weight[1], weight[2])),
+        *window(op.stride, op.padding),
         ("dilation_y", op.dilation[0]),
         ("dilation_x", op.dilation[1]),
         ("groups", getattr(op, "groups", 1)),
         *(() if isinstance(op, ops.DepthwiseConv2D) else ((STRIP_PIXELS, PIXELS),)),
-        ("input_zero_point", _zero_point(graph, node.inputs[0])),
-        ("output_zero_point", _zero_point(graph, node.output)),
+        ("input_zero_point", graph.zero_point(node.inputs[0])),
+        ("output_zero_point", graph.zero_point(node.output)),
         *_clamp(node),
     )
-    return (CCall(symbol, _weighted(node), "se_conv2d_params", params),)
+    return (CCall(symbol, weighted_arguments(node), "se_conv2d_params", params),)
 
 
 def _linear(graph: Graph, node: Node, symbol: str) -> tuple[CCall, ...]:
@@ -157,29 +129,15 @@ def _linear(graph: Graph, node: Node, symbol: str) -> tuple[CCall, ...]:
         ("input_features", x[-1]),
         ("output_features", graph.tensors[node.output].shape[-1]),
         (STRIP_PIXELS, PIXELS),
-        ("output_zero_point", _zero_point(graph, node.output)),
+        ("output_zero_point", graph.zero_point(node.output)),
         *_clamp(node),
     )
-    return (CCall(symbol, _weighted(node), "se_linear_params", params),)
+    return (CCall(symbol, weighted_arguments(node), "se_linear_params", params),)
 
 
 def _matmul(graph: Graph, node: Node, symbol: str) -> tuple[CCall, ...]:
-    op = _op(node)
-    a, b = node.inputs
-    shape, output = graph.tensors[a].shape, graph.tensors[node.output].shape
-    params = (
-        ("batch", prod(shape[:-2])),
-        ("rows", shape[-2]),
-        ("depth", shape[-1]),
-        ("columns", output[-1]),
-        ("transpose_b", int(op.transpose_b)),
-        ("a_zero_point", _zero_point(graph, a)),
-        ("b_zero_point", _zero_point(graph, b)),
-        ("output_zero_point", _zero_point(graph, node.output)),
-        ("multiplier", op.multiplier or 0),
-        *_clamp(node),
-    )
-    arguments = (TensorArgument(a), TensorArgument(b), TensorArgument(node.output), ScratchArgument())
+    params = (*product_sizes(graph, node), ("multiplier", _op(node).multiplier or 0), *_clamp(node))
+    arguments = (*_tensors(node), ScratchArgument())
     return (CCall(symbol, arguments, "se_matmul_params", params),)
 
 
@@ -193,7 +151,7 @@ def _softmax(graph: Graph, node: Node, symbol: str) -> tuple[CCall, ...]:
         ("fraction_bits", op.fraction_bits or 0),
         ("output_multiplier", op.output_multiplier or 0),
         ("output_exponent", op.output_exponent or 0),
-        ("output_zero_point", _zero_point(graph, node.output)),
+        ("output_zero_point", graph.zero_point(node.output)),
     )
     arguments = (TensorArgument(node.inputs[0]), TensorArgument(node.output), ScratchArgument())
     return (CCall(symbol, arguments, "se_softmax_params", params),)
@@ -208,7 +166,7 @@ def _layer_norm(graph: Graph, node: Node, symbol: str) -> tuple[CCall, ...]:
         ("epsilon_term", op.epsilon_term or 1),
         ("multiplier", op.multiplier or 0),
         ("left_shift", op.left_shift or 0),
-        ("output_zero_point", _zero_point(graph, node.output)),
+        ("output_zero_point", graph.zero_point(node.output)),
         ("low", op.low),
         ("high", op.high),
     )
@@ -238,9 +196,9 @@ def _add(graph: Graph, node: Node, symbol: str) -> tuple[CCall, ...]:
 def _mul(graph: Graph, node: Node, symbol: str) -> tuple[CCall, ...]:
     params = (
         *_lengths(graph, node),
-        ("a_zero_point", _zero_point(graph, node.inputs[0])),
-        ("b_zero_point", _zero_point(graph, node.inputs[1])),
-        ("output_zero_point", _zero_point(graph, node.output)),
+        ("a_zero_point", graph.zero_point(node.inputs[0])),
+        ("b_zero_point", graph.zero_point(node.inputs[1])),
+        ("output_zero_point", graph.zero_point(node.output)),
         ("multiplier", _op(node).multiplier or 0),
         *_clamp(node),
     )
@@ -253,21 +211,11 @@ def _lookup(graph: Graph, node: Node, symbol: str) -> tuple[CCall, ...]:
 
 def _pool(graph: Graph, node: Node, symbol: str) -> tuple[CCall, ...]:
     op = _op(node)
-    x, y = (graph.tensors[name].shape for name in (node.inputs[0], node.output))
-    params: Params = (
-        ("input_height", x[0]),
-        ("input_width", x[1]),
-        ("channels", x[2]),
-        ("output_height", y[0]),
-        ("output_width", y[1]),
-        ("kernel_height", op.kernel[0]),
-        ("kernel_width", op.kernel[1]),
-        *_window(op),
-    )
+    params = pooling_sizes(graph, node)
     if isinstance(op, ops.AvgPool2D):
         params += (
-            ("input_zero_point", _zero_point(graph, node.inputs[0])),
-            ("output_zero_point", _zero_point(graph, node.output)),
+            ("input_zero_point", graph.zero_point(node.inputs[0])),
+            ("output_zero_point", graph.zero_point(node.output)),
             ("per_count", int(len(op.counts) > 1)),
             *_clamp(node),
         )

@@ -132,11 +132,6 @@ def _op(node: Node) -> Any:
     return node.op
 
 
-def _zero_point(graph: Graph, name: str) -> int:
-    quant = graph.tensors[name].quant
-    return 0 if quant is None else quant.zero_point
-
-
 def _read(columns: IntArray) -> npt.NDArray[np.bool_]:
     """Return which columns of a matrix are not all zero."""
     return np.asarray(columns.any(axis=0), np.bool_)
@@ -145,7 +140,7 @@ def _read(columns: IntArray) -> npt.NDArray[np.bool_]:
 def _everywhere(graph: Graph, node: Node, x: _Channels) -> npt.NDArray[np.bool_]:
     """Return which channels of a layer's input are constant beyond the border too."""
     padded = not isinstance(node.op, Linear) and any(_op(node).padding)
-    return x.constant & (x.values == _zero_point(graph, node.inputs[0])) if padded else x.constant
+    return x.constant & (x.values == graph.zero_point(node.inputs[0])) if padded else x.constant
 
 
 def _requantized(
@@ -153,7 +148,7 @@ def _requantized(
 ) -> npt.NDArray[np.int64]:
     op = _op(node)
     wide = accumulators.astype(np.int64)
-    zero_point = _zero_point(graph, node.output)
+    zero_point = graph.zero_point(node.output)
     return fixed_point.requantize(wide, multipliers.astype(np.int64), op.left_shift, zero_point, op.low, op.high)
 
 
@@ -182,7 +177,7 @@ def _max_pool(graph: Graph, node: Node, x: _Channels) -> _Channels:  # noqa: ARG
 def _avg_pool(graph: Graph, node: Node, x: _Channels) -> _Channels:
     """Give a constant where a window's mean does not depend on how much of it lies inside the image."""
     op: AvgPool2D = _op(node)
-    centred = x.values - _zero_point(graph, node.inputs[0])
+    centred = x.values - graph.zero_point(node.inputs[0])
     counts = tuple(range(1, op.kernel[0] * op.kernel[1] + 1)) if any(op.padding) else op.counts
     multipliers = np.broadcast_to(graph.data[node.inputs[1]], (len(counts),))
     means = [_requantized(graph, node, centred * n, m) for n, m in zip(counts, multipliers, strict=True)]
