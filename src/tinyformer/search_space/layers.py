@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any, Literal
 
@@ -104,6 +105,7 @@ class LayerSpec:
         return prod(self.output_shape) * self.input_shapes[0][-1] if self.kind == "matmul" else 0
 
 
+@lru_cache(maxsize=256)
 def layers(config: SupernetConfig, path: Path) -> tuple[LayerSpec, ...]:
     """Return the primitive layers of a path in execution order; the last one gives the logits (classes,).
 

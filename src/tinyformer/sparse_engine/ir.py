@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
 from math import isfinite, prod
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -29,12 +30,12 @@ class DType(Enum):
     INT16 = "int16"
     INT32 = "int32"
 
-    @property
+    @cached_property
     def item_bytes(self) -> int:
         """Bytes of one element."""
         return self.numpy.itemsize
 
-    @property
+    @cached_property
     def numpy(self) -> np.dtype[np.integer]:
         """The NumPy dtype."""
         return np.dtype(self.value)

@@ -8,7 +8,8 @@ from functools import partial
 
 from tinyformer.boards import Board
 from tinyformer.errors import DoesNotFitError
-from tinyformer.sparse_engine import coding, cost, kernels, memory
+from tinyformer.sparse_engine import coding, cost, kernels
+from tinyformer.sparse_engine.arrangement import arrange
 from tinyformer.sparse_engine.coding import BlockDensity
 from tinyformer.sparse_engine.cost import Prediction
 from tinyformer.sparse_engine.ir import Graph
@@ -112,32 +113,13 @@ def _with_less_scratch(layout: Layout, arranged: Callable[[int], Layout], budget
 
 
 def _layout(graph: Graph, calls: tuple[KernelCall, ...], board: Board) -> Layout:
-    scheduled = memory.schedule(graph, calls)
-    reordered = scheduled != calls
-    calls, plan = _planned(graph, calls)
-    if reordered:
-        scheduled, better = _planned(graph, scheduled)
-        if better.arena_bytes < plan.arena_bytes:
-            calls, plan = scheduled, better
+    calls, plan = arrange(graph, calls)
     predicted = cost.predict(graph, calls, plan.arena_bytes, board)
     if predicted is not None:
         return Layout(calls, plan, predicted, predicted.flash_bytes, predicted.ram_bytes)
     borders = graph.tensors[graph.input].nbytes + graph.tensors[graph.output].nbytes
     weights = sum(call.encoding.nbytes for call in calls if call.encoding is not None)
     return Layout(calls, plan, None, weights, plan.arena_bytes + borders + board.stack_bytes)
-
-
-def _planned(graph: Graph, calls: tuple[KernelCall, ...]) -> tuple[tuple[KernelCall, ...], MemoryPlan]:
-    """Return a plan, and the calls with more scratch where memory is free at their step."""
-    live = memory.live_bytes(memory.liveness(graph, calls))
-    most = max(live.values(), default=0)
-    filled = tuple(kernels.fill(call, most - live.get(step, 0)) for step, call in enumerate(calls))
-    plan = memory.plan(graph, filled)
-    if filled != calls and plan.arena_bytes > plan.lower_bound_bytes:
-        least = memory.plan(graph, calls)
-        if least.arena_bytes < plan.arena_bytes:
-            return calls, least
-    return filled, plan
 
 
 def require_fit(layout: Layout, budget: Budget, name: str) -> None:

@@ -9,6 +9,7 @@ its start. Zero blocks after the last one are not stored.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, fsum
 
 import numpy as np
@@ -71,6 +72,7 @@ def restore(stored: StoredBlocks, shape: Shape) -> Int8Array:
     return np.ascontiguousarray(padded[:, :, :length]).reshape(shape)
 
 
+@lru_cache(maxsize=8192)
 def expected_count(shape: Shape, block: int, step: int, density: BlockDensity) -> float:
     """Return the mean number of stored blocks of a filter over random weights of a density.
 

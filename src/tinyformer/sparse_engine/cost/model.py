@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 
 from tinyformer.boards import Board
 from tinyformer.errors import ConfigError
@@ -11,7 +13,7 @@ from tinyformer.sparse_engine.coding import Option
 from tinyformer.sparse_engine.cost.features import FEATURES
 from tinyformer.sparse_engine.cost.table import CostTable, load
 from tinyformer.sparse_engine.ir import Graph
-from tinyformer.sparse_engine.kernels import CCall, IntegerArgument, KernelCall, Predict, TensorArgument
+from tinyformer.sparse_engine.kernels import CCall, IntegerArgument, KernelCall, Params, Predict, TensorArgument
 
 _WORD_BYTES = 4
 _BORDER_ALIGNMENT = 8
@@ -39,18 +41,21 @@ class Prediction:
     layer_instructions: tuple[int, ...]
 
 
-def parameters(call: CCall) -> dict[str, int]:
+def _elements(call: CCall) -> int | None:
+    """Return the number of elements that a function without a struct is told first."""
+    first = call.arguments[0]
+    return first.value if call.params_type is None and isinstance(first, IntegerArgument) else None
+
+
+def _parameters(params: Params, elements: int | None) -> dict[str, int]:
     """Return the integers that a call's cost depends on, arrays element by element."""
     found: dict[str, int] = {}
-    for name, value in call.params:
+    for name, value in params:
         if isinstance(value, int):
             found[name] = value
         else:
             found |= {f"{name}[{i}]": element for i, element in enumerate(value)}
-    first = call.arguments[0]
-    if call.params_type is None and isinstance(first, IntegerArgument):
-        found["elements"] = first.value
-    return found
+    return found if elements is None else found | {"elements": elements}
 
 
 def stored_blocks(option: Option | None, filters: int) -> float:
@@ -60,11 +65,17 @@ def stored_blocks(option: Option | None, filters: int) -> float:
     return (option.nbytes - 2 * filters) / (1 + option.block)
 
 
-def counts(call: CCall, option: Option | None) -> dict[str, float]:
+def counts(call: CCall, option: Option | None) -> Mapping[str, float]:
     """Return how often each part of a C function's loops runs."""
-    values = parameters(call)
+    return _counts(call.symbol, call.params, _elements(call), option)
+
+
+@lru_cache(maxsize=16384)
+def _counts(symbol: str, params: Params, elements: int | None, option: Option | None) -> Mapping[str, float]:
+    """Count for all calls that differ in arguments alone: networks repeat their blocks, searches their candidates."""
+    values = _parameters(params, elements)
     filters = values.get("output_channels", values.get("output_features", 0))
-    return {"call": 1.0, **FEATURES[call.symbol](values, stored_blocks(option, filters))}
+    return MappingProxyType({"call": 1.0, **FEATURES[symbol](values, stored_blocks(option, filters))})
 
 
 def predictor(board: Board) -> Predict:

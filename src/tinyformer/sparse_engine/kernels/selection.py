@@ -12,6 +12,7 @@ from tinyformer.sparse_engine import ops
 from tinyformer.sparse_engine.coding import Option
 from tinyformer.sparse_engine.ir import Graph, Node
 from tinyformer.sparse_engine.kernels import catalogue, row_blocks
+from tinyformer.sparse_engine.kernels.alike import once_for_layers_alike
 from tinyformer.sparse_engine.kernels.calls import CCall, KernelCall
 from tinyformer.sparse_engine.kernels.scratch import WIDE_PIXELS, scratch_bytes
 
@@ -74,6 +75,7 @@ def fill(call: KernelCall, room_bytes: int) -> KernelCall:
     return replace(fitting[-1], why=call.why, alternatives=call.alternatives[len(fitting) :])
 
 
+@once_for_layers_alike
 def _calls(
     graph: Graph,
     node: Node,

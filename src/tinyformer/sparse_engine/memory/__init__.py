@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from tinyformer.boards import Board
@@ -10,7 +10,7 @@ from tinyformer.errors import DoesNotFitError
 from tinyformer.sparse_engine.ir import Graph
 from tinyformer.sparse_engine.memory import greedy, head_tail
 from tinyformer.sparse_engine.memory.liveness import Buffer, Call, aliases, live_bytes, liveness
-from tinyformer.sparse_engine.memory.ordering import schedule
+from tinyformer.sparse_engine.memory.ordering import schedule, schedule_order
 from tinyformer.sparse_engine.memory.placement import ALIGNMENT, MemoryPlan, Placement, PlanError, end_of
 from tinyformer.sparse_engine.memory.verifier import verify
 
@@ -28,17 +28,21 @@ __all__ = [
     "plan",
     "plan_with",
     "schedule",
+    "schedule_order",
     "verify",
 ]
 
-Planner = Callable[[Graph, Sequence[Call]], tuple[Placement, ...]]
+Planner = Callable[[Sequence[Call], Sequence[Buffer], Mapping[str, str]], tuple[Placement, ...]]
+"""(calls, their ``liveness``, their ``aliases``) -> a place for every buffer."""
 
 PLANNERS: Mapping[str, Planner] = MappingProxyType({"head_tail": head_tail.place, "greedy": greedy.place})
 """The planners by name, the preferred one first."""
 
 
 def plan(graph: Graph, calls: Sequence[Call], board: Board | None = None) -> MemoryPlan:
-    """Plan the arena with every planner and return the smallest plan, verified.
+    """Plan the arena with one planner after the other and return the smallest plan, verified.
+
+    A plan as small as its lower bound ends the search.
 
     Args:
         graph: shapes and nodes; constants need no data.
@@ -51,7 +55,9 @@ def plan(graph: Graph, calls: Sequence[Call], board: Board | None = None) -> Mem
 
     Reference: paper Sec. III-D (head-tail alternation).
     """
-    best = min((plan_with(name, graph, calls) for name in PLANNERS), key=lambda p: p.arena_bytes)
+    shared = aliases(graph, calls)
+    buffers = liveness(graph, calls, shared)
+    best = min(_plans(calls, buffers, shared), key=lambda p: p.arena_bytes)
     verify(graph, calls, best)
     if board is not None:
         _require_fit(graph, calls, best, board)
@@ -60,9 +66,23 @@ def plan(graph: Graph, calls: Sequence[Call], board: Board | None = None) -> Mem
 
 def plan_with(planner: str, graph: Graph, calls: Sequence[Call]) -> MemoryPlan:
     """Plan the arena with one planner of ``PLANNERS``; arguments and errors are those of ``plan``."""
-    placements = PLANNERS[planner](graph, calls)
-    bound = max(live_bytes(liveness(graph, calls)).values(), default=0)
-    return MemoryPlan(planner, end_of(placements), bound, placements, aliases(graph, calls))
+    shared = aliases(graph, calls)
+    return _plan_with(planner, calls, liveness(graph, calls, shared), shared)
+
+
+def _plans(calls: Sequence[Call], buffers: Sequence[Buffer], shared: Mapping[str, str]) -> Iterator[MemoryPlan]:
+    """Yield each planner's plan, up to one that no other can beat."""
+    for name in PLANNERS:
+        found = _plan_with(name, calls, buffers, shared)
+        yield found
+        if found.arena_bytes <= found.lower_bound_bytes:
+            return
+
+
+def _plan_with(planner: str, calls: Sequence[Call], buffers: Sequence[Buffer], shared: Mapping[str, str]) -> MemoryPlan:
+    placements = PLANNERS[planner](calls, buffers, shared)
+    bound = max(live_bytes(buffers).values(), default=0)
+    return MemoryPlan(planner, end_of(placements), bound, placements, shared)
 
 
 def _require_fit(graph: Graph, calls: Sequence[Call], best: MemoryPlan, board: Board) -> None:

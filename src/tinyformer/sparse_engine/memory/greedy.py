@@ -3,16 +3,15 @@
 Large buffers decide how large the arena gets; small ones, placed later, fill the gaps between them. Works well on
 graphs with many branches, where alternation between two ends leaves holes. What "large" should mean depends on the
 graph: bytes serve a short peak, bytes times steps a tensor that many others must go around, steps a residual stream.
-All three orders are tried and the smallest arena is kept.
+The three orders are tried, until one arena is as small as any can be, and the smallest is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from tinyformer.sparse_engine.ir import Graph
-from tinyformer.sparse_engine.memory.fit import lowest_gap
-from tinyformer.sparse_engine.memory.liveness import Buffer, Call, liveness
+from tinyformer.sparse_engine.memory.fit import Occupancy
+from tinyformer.sparse_engine.memory.liveness import Buffer, Call, live_bytes
 from tinyformer.sparse_engine.memory.placement import Placement, end_of
 
 _Order = Callable[[Buffer], tuple[int, ...]]
@@ -29,22 +28,29 @@ _ORDERS: tuple[_Order, ...] = (
 )
 
 
-def place(graph: Graph, calls: Sequence[Call]) -> tuple[Placement, ...]:
-    """Place every buffer of a graph greedily.
+def place(calls: Sequence[Call], buffers: Sequence[Buffer], shared: Mapping[str, str]) -> tuple[Placement, ...]:  # noqa: ARG001 - a planner's signature
+    """Place every buffer greedily.
 
     Args:
-        graph: see ``liveness``.
-        calls: see ``liveness``.
-
-    Raises:
-        PlanError: see ``liveness``.
+        calls: not needed.
+        buffers: the ``liveness`` of a graph.
+        shared: not needed.
     """
-    buffers = liveness(graph, calls)
-    return min((_place_in_order(buffers, order) for order in _ORDERS), key=end_of)
+    bound = max(live_bytes(buffers).values(), default=0)
+    best: tuple[Placement, ...] | None = None
+    for order in _ORDERS:
+        found = _place_in_order(buffers, order)
+        if best is None or end_of(found) < end_of(best):
+            best = found
+        if end_of(best) <= bound:
+            break
+    return best or ()
 
 
 def _place_in_order(buffers: Sequence[Buffer], order: _Order) -> tuple[Placement, ...]:
     offsets: dict[Buffer, int] = {}
+    taken = Occupancy()
     for buffer in sorted(buffers, key=order):
-        offsets[buffer] = lowest_gap(buffer.nbytes, [(o, b.nbytes) for b, o in offsets.items() if b.meets(buffer)])
+        offsets[buffer] = taken.lowest(buffer)
+        taken.take(buffer, offsets[buffer])
     return tuple(Placement(b.name, b.kind, offsets[b], b.nbytes, b.first, b.last) for b in buffers)

@@ -17,66 +17,60 @@ In general each buffer gets an end, and a distance from that end:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
-from tinyformer.sparse_engine.ir import Graph
-from tinyformer.sparse_engine.memory.fit import lowest_gap
-from tinyformer.sparse_engine.memory.liveness import Buffer, Call, aliases, liveness
+from tinyformer.sparse_engine.memory.fit import Occupancy
+from tinyformer.sparse_engine.memory.liveness import Buffer, Call
 from tinyformer.sparse_engine.memory.placement import Placement, aligned
 
 
-@dataclass
 class _End:
     """One end of the arena: its buffers with their distances from it."""
 
-    buffers: list[tuple[Buffer, int]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.buffers: list[tuple[Buffer, int]] = []
+        self._taken = Occupancy()
 
     def distance(self, buffer: Buffer) -> int:
         """Return the smallest distance at which the buffer meets no other."""
-        return lowest_gap(buffer.nbytes, [(d, b.nbytes) for b, d in self.buffers if b.meets(buffer)])
+        return self._taken.lowest(buffer)
 
-    def reach(self, buffer: Buffer) -> int:
-        """Return how far inwards the buffer would lie."""
-        return self.distance(buffer) + aligned(buffer.nbytes)
+    def put(self, buffer: Buffer, distance: int) -> None:
+        """Put a buffer at a distance."""
+        self.buffers.append((buffer, distance))
+        self._taken.take(buffer, distance)
 
     def reach_at(self, step: int) -> int:
         """Return how far inwards the buffers that live at a step lie."""
-        return max((d + aligned(b.nbytes) for b, d in self.buffers if b.first <= step <= b.last), default=0)
+        return self._taken.reach_at(step)
 
 
-def place(graph: Graph, calls: Sequence[Call]) -> tuple[Placement, ...]:
-    """Place every buffer of a graph by head-tail alternation.
+def place(calls: Sequence[Call], buffers: Sequence[Buffer], shared: Mapping[str, str]) -> tuple[Placement, ...]:
+    """Place every buffer by head-tail alternation.
 
     Args:
-        graph: see ``liveness``.
-        calls: see ``liveness``.
-
-    Raises:
-        PlanError: see ``liveness``.
+        calls: in execution order.
+        buffers: their ``liveness``.
+        shared: their ``aliases``.
 
     Reference: paper Sec. III-D.
     """
     head, tail = _End(), _End()
-    shared = aliases(graph, calls)
     end_of: dict[str, _End] = {}
-    for buffer in liveness(graph, calls):
-        end = _shallower(head, tail, buffer)
+    for buffer in buffers:
+        at_head, at_tail = head.distance(buffer), tail.distance(buffer)
+        end = head if at_head <= at_tail else tail
         if buffer.kind == "tensor":
             inputs = (shared.get(name, name) for name in calls[buffer.first].node.inputs)
             taken = [end_of[name] for name in inputs if name in end_of]
             if taken and all(other is taken[0] for other in taken):
                 end = tail if taken[0] is head else head
             end_of[buffer.name] = end
-        end.buffers.append((buffer, end.distance(buffer)))
+        end.put(buffer, at_head if end is head else at_tail)
     arena_bytes = max((head.reach_at(step) + tail.reach_at(step) for step in range(len(calls))), default=0)
-    at_head = [_placement(buffer, distance) for buffer, distance in head.buffers]
-    at_tail = [_placement(b, arena_bytes - distance - aligned(b.nbytes)) for b, distance in tail.buffers]
-    return tuple(sorted(at_head + at_tail, key=lambda p: (p.first, p.kind == "scratch")))
-
-
-def _shallower(head: _End, tail: _End, buffer: Buffer) -> _End:
-    return head if head.reach(buffer) <= tail.reach(buffer) else tail
+    from_head = [_placement(buffer, distance) for buffer, distance in head.buffers]
+    from_tail = [_placement(b, arena_bytes - distance - aligned(b.nbytes)) for b, distance in tail.buffers]
+    return tuple(sorted(from_head + from_tail, key=lambda p: (p.first, p.kind == "scratch")))
 
 
 def _placement(buffer: Buffer, offset: int) -> Placement:

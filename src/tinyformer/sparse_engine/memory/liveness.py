@@ -73,8 +73,12 @@ def aliases(graph: Graph, calls: Sequence[Call]) -> dict[str, str]:
     taken: dict[str, str] = {}  # from what a kernel writes to the first tensor in that memory
     for step, call in enumerate(calls):
         output = shared.get(call.node.output, call.node.output)
-        sources = {shared.get(name, name) for name in call.overwrites if _fits(graph, name, call.node.output)}
-        free = [name for name in sources if name in written and last_read[name] == step]
+        dying = ((name, shared.get(name, name)) for name in call.overwrites)
+        free = {
+            root
+            for name, root in dying
+            if root in written and last_read[root] == step and _fits(graph, name, call.node.output)
+        }
         if free and output not in (graph.input, graph.output):
             oldest = min(free, key=lambda name: (written[name], name))
             taken[output] = taken.get(oldest, oldest)
@@ -104,18 +108,19 @@ def reshaped(graph: Graph) -> dict[str, str]:
     return {**shared, computed: graph.output}
 
 
-def liveness(graph: Graph, calls: Sequence[Call]) -> tuple[Buffer, ...]:
+def liveness(graph: Graph, calls: Sequence[Call], shared: Mapping[str, str] | None = None) -> tuple[Buffer, ...]:
     """Return every buffer the arena must hold, ordered by first step, a step's output before its scratch.
 
     Args:
         graph: shapes and nodes; constants need no data.
         calls: one for each node except Reshape, in execution order.
+        shared: their ``aliases``, where the caller has them already.
 
     Raises:
         PlanError: a call reads what neither the caller nor an earlier call provides.
     """
     _verify_order(graph, calls)
-    shared = aliases(graph, calls)
+    shared = aliases(graph, calls) if shared is None else shared
     elsewhere = {shared.get(name, name) for name in (graph.input, graph.output)}
     written: dict[str, int] = {}
     read: dict[str, int] = {}
@@ -152,6 +157,7 @@ def live_bytes(buffers: Sequence[Buffer]) -> Mapping[int, int]:
     """Map each step to the bytes, each buffer aligned, that live at it; steps without buffers are left out."""
     totals: dict[int, int] = {}
     for buffer in buffers:
+        nbytes = aligned(buffer.nbytes)
         for step in range(buffer.first, buffer.last + 1):
-            totals[step] = totals.get(step, 0) + aligned(buffer.nbytes)
+            totals[step] = totals.get(step, 0) + nbytes
     return totals

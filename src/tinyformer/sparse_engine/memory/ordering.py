@@ -59,14 +59,20 @@ def schedule(graph: Graph, calls: Sequence[C], beam: int = BEAM) -> tuple[C, ...
     Returns:
         The given order where no other found is better; else, of the best, the first by the calls' given positions.
     """
+    return tuple(calls[index] for index in schedule_order(graph, calls, beam))
+
+
+def schedule_order(graph: Graph, calls: Sequence[Call], beam: int = BEAM) -> tuple[int, ...]:
+    """Return the order of ``schedule`` as positions in the given calls."""
     steps = _steps(graph, calls)
     readers = _readers(steps)
-    given = _run(steps, readers, range(len(steps)))
+    as_given = tuple(range(len(steps)))
+    given = _run(steps, readers, as_given)
     alone = max((_alone_bytes(step, steps) for step in steps), default=0)
     if given <= alone:
-        return tuple(calls)
+        return as_given
     best = _search(steps, readers, given, beam)
-    return tuple(calls) if best is None or best.peak_bytes >= given else tuple(calls[index] for index in best.order)
+    return as_given if best is None or best.peak_bytes >= given else best.order
 
 
 def _steps(graph: Graph, calls: Sequence[Call]) -> list[_Step]:

@@ -88,6 +88,8 @@ def _check_aliases(graph: Graph, calls: Sequence[Call], plan: MemoryPlan, storag
     overwritten = {storage.key(call.node.output): call.overwrites for call in calls}
     for name in graph.tensors:
         members = storage.members(name)
+        if len(members) == 1 and name not in plan.aliases:
+            continue  # has memory of its own
         target = plan.aliases.get(name, name)
         sources = overwritten.get(storage.key(name), ())
         shares = target in members or any(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tinyformer.sparse_engine.ir import Graph, Node
@@ -14,7 +15,8 @@ def fuse_attention(graph: Graph) -> Graph:
 
     The joined node has the last one's name, place and output.
     """
-    joined = {node.name: steps for node in graph.nodes if (steps := _steps(graph, node)) is not None}
+    alone = _read_once(graph)
+    joined = {node.name: steps for node in graph.nodes if (steps := _steps(alone, node)) is not None}
     if not joined:
         return graph
     inside = {step.name for steps in joined.values() for step in steps}
@@ -29,22 +31,25 @@ def fuse_attention(graph: Graph) -> Graph:
     return rewriter.finish()
 
 
-def _steps(graph: Graph, context: Node) -> tuple[Node, Node] | None:
+def _read_once(graph: Graph) -> dict[str, Node]:
+    """Map each tensor that one node alone reads, as its first input, to what computes it."""
+    consumers = graph.consumers()
+    return {
+        name: producer
+        for name, producer in graph.producers().items()
+        if name != graph.output and len(consumers[name]) == 1 and consumers[name][0].inputs[0] == name
+    }
+
+
+def _steps(alone: Mapping[str, Node], context: Node) -> tuple[Node, Node] | None:
     """Return the scores and the softmax of which a node is the product with the values."""
     if not isinstance(context.op, MatMul) or context.inputs[0] == context.inputs[1]:
         return None
-    softmax = _only_for(graph, context)
+    softmax = alone.get(context.inputs[0])
     if softmax is None or not isinstance(softmax.op, Softmax):
         return None
-    scores = _only_for(graph, softmax)
+    scores = alone.get(softmax.inputs[0])
     return (scores, softmax) if scores is not None and isinstance(scores.op, MatMul) else None
-
-
-def _only_for(graph: Graph, node: Node) -> Node | None:
-    """Return what computes a node's first input for nobody else."""
-    name = node.inputs[0]
-    alone = graph.consumers()[name] == [node] and name != graph.output
-    return graph.producers().get(name) if alone else None
 
 
 def _attention(graph: Graph, scores: Node, softmax: Node, context: Node) -> Attention:

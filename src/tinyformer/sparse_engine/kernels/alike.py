@@ -1,0 +1,107 @@
+"""Layers that are alike: the same operator on tensors of the same kinds has the same calls, whatever the names.
+
+Networks repeat their blocks, and a search meets the same blocks again in candidate after candidate. What a function
+finds for a layer is kept under a description without names, and given out under the names of the layer at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import wraps
+
+from tinyformer.boards import Board
+from tinyformer.sparse_engine.coding import Option
+from tinyformer.sparse_engine.ir import Graph, Node
+from tinyformer.sparse_engine.kernels.calls import Argument, CCall, KernelCall, TensorArgument
+
+KEPT_LAYERS = 8192
+KEPT_NAMES = 64  # of layers that are alike
+
+FindCalls = Callable[[Graph, Node, Sequence[Option] | None, str, Board, int | None], list[KernelCall]]
+"""(graph, node, encodings of its weights, softmax variant, board, limit of scratch) -> the ways to compute it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """What was found for the first of the layers that are alike, and then given to others, by their names."""
+
+    first: Node
+    calls: tuple[KernelCall, ...]
+    given: dict[tuple[str, ...], tuple[KernelCall, ...]]
+
+    def under(self, node: Node) -> tuple[KernelCall, ...]:
+        """Return the calls for a layer like this, the same objects each time that its names return."""
+        names = (node.name, *_names(node))
+        if names not in self.given:
+            if len(self.given) >= KEPT_NAMES:
+                self.given.clear()
+            new = dict(zip(_names(self.first), _names(node), strict=True))
+            self.given[names] = tuple(_renamed(call, node, new) for call in self.calls)
+        return self.given[names]
+
+
+def once_for_layers_alike(find: FindCalls) -> FindCalls:
+    """Return a function that gives the same calls, and runs ``find`` for the first of the layers that are alike.
+
+    ``find`` gets a graph of the node's tensors alone, without data, so that it cannot see what the description lacks.
+    What it raises is not kept.
+    """
+    known: dict[object, _Layer] = {}
+
+    @wraps(find)
+    def found(
+        graph: Graph,
+        node: Node,
+        options: Sequence[Option] | None,
+        softmax: str,
+        board: Board,
+        limit_bytes: int | None,
+    ) -> list[KernelCall]:
+        encodings = None if options is None else tuple(options)
+        description = (_description(graph, node), encodings, softmax, board, limit_bytes)
+        layer = known.get(description)
+        if layer is None:
+            calls = tuple(find(_alone(graph, node), node, encodings, softmax, board, limit_bytes))
+            if len(known) >= KEPT_LAYERS:
+                known.clear()
+            layer = known[description] = _Layer(node, calls, {})
+        return list(layer.under(node))
+
+    return found
+
+
+def _names(node: Node) -> tuple[str, ...]:
+    return *node.inputs, node.output
+
+
+def _description(graph: Graph, node: Node) -> object:
+    """Return all that is known of a node but names: its operator, its tensors, and which of those are the same."""
+    names = _names(node)
+    tensors = [graph.tensors[name] for name in names]
+    kinds = tuple((t.shape, t.dtype, t.quant, t.constant, t.axis_order) for t in tensors)
+    return type(node.op), node.op, kinds, tuple(map(names.index, names))
+
+
+def _alone(graph: Graph, node: Node) -> Graph:
+    tensors = {name: graph.tensors[name] for name in _names(node)}
+    return Graph(graph.name, tensors, (node,), node.inputs[0], node.output)
+
+
+def _renamed(call: KernelCall, node: Node, names: Mapping[str, str]) -> KernelCall:
+    """Return the call of another layer as one of a node, whose tensors ``names`` gives by the other's."""
+    return replace(
+        call,
+        node=node,
+        calls=tuple(_renamed_c_call(c_call, names) for c_call in call.calls),
+        overwrites=tuple(names[name] for name in call.overwrites),
+        alternatives=tuple(_renamed(other, node, names) for other in call.alternatives),
+    )
+
+
+def _renamed_c_call(call: CCall, names: Mapping[str, str]) -> CCall:
+    arguments: tuple[Argument, ...] = tuple(
+        replace(argument, name=names[argument.name]) if isinstance(argument, TensorArgument) else argument
+        for argument in call.arguments
+    )
+    return replace(call, arguments=arguments)
