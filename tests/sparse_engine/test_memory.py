@@ -300,6 +300,13 @@ def test_verifier_accepts_both_planners(planned: PlannedGraph, planner: str) -> 
 
 
 @QUICK
+@given(strategies.planned_graphs())
+def test_plan_is_the_smallest_of_all_planners(planned: PlannedGraph) -> None:
+    plans = [memory.plan_with(planner, planned.graph, planned.calls) for planner in memory.PLANNERS]
+    assert memory.plan(planned.graph, planned.calls) == min(plans, key=lambda plan: plan.arena_bytes)
+
+
+@QUICK
 @given(strategies.planned_chains())
 def test_head_tail_is_optimal_on_chains(planned: PlannedGraph) -> None:
     plan = memory.plan_with("head_tail", planned.graph, planned.calls)

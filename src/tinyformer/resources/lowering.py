@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-from tinyformer.search_space import INPUT, LayerKind, LayerSpec, Path, SupernetConfig, layers
+from tinyformer.search_space import (
+    INPUT,
+    Candidate,
+    ChoiceBlock,
+    LayerKind,
+    LayerSpec,
+    Path,
+    SupernetConfig,
+    block_layers,
+)
 from tinyformer.sparse_engine import ops
 from tinyformer.sparse_engine.ir import DType, Graph, Node, Operator, Shape, Tensor
 from tinyformer.sparse_engine.passes.fuse_attention import fuse_attention
@@ -37,7 +46,7 @@ _OPERATORS: Mapping[LayerKind, Callable[[LayerSpec], Operator]] = {
 }
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def lower(config: SupernetConfig, path: Path) -> Graph:
     """Return a path as a lowered graph whose constants have shapes and types but no data.
 
@@ -51,15 +60,26 @@ def lower(config: SupernetConfig, path: Path) -> Graph:
         ConfigError: the path does not belong to the supernet.
     """
     nodes, tensors = _image(config)
-    image = next(reversed(tensors))
-    for spec in layers(config, path):
+    source = next(reversed(tensors.values()))
+    for block, candidate in path.candidates(config):
+        part = _lowered_block(block, candidate, source)
+        nodes += part.nodes
+        tensors |= part.tensors
+        source = tensors[part.output]
+    return Graph("path", tensors, tuple(nodes), INPUT, nodes[-1].output)
+
+
+@lru_cache(maxsize=1024)
+def _lowered_block(block: ChoiceBlock, candidate: Candidate, source: Tensor) -> Graph:
+    """Return a choice block as a lowered graph that reads the tensor ``source``: what is fused lies within a block."""
+    nodes, tensors = [], {source.name: source}
+    for spec in block_layers(block, candidate, source.name):
         op = _OPERATORS[spec.kind](spec)
         constants = _constants(spec, op)
-        inputs = (image if name == INPUT else name for name in spec.inputs)
         tensors |= {tensor.name: tensor for tensor in constants}
         tensors[spec.name] = Tensor(spec.name, spec.output_shape)
-        nodes.append(Node(spec.name, op, (*inputs, *(tensor.name for tensor in constants)), spec.name))
-    graph = place_movement(Graph("path", tensors, tuple(nodes), INPUT, nodes[-1].output))
+        nodes.append(Node(spec.name, op, (*spec.inputs, *(tensor.name for tensor in constants)), spec.name))
+    graph = place_movement(Graph(block.id, tensors, tuple(nodes), source.name, nodes[-1].output))
     return fuse_attention(fuse_pooling(graph))
 
 

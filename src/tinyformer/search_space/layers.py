@@ -105,7 +105,6 @@ class LayerSpec:
         return prod(self.output_shape) * self.input_shapes[0][-1] if self.kind == "matmul" else 0
 
 
-@lru_cache(maxsize=256)
 def layers(config: SupernetConfig, path: Path) -> tuple[LayerSpec, ...]:
     """Return the primitive layers of a path in execution order; the last one gives the logits (classes,).
 
@@ -118,6 +117,7 @@ def layers(config: SupernetConfig, path: Path) -> tuple[LayerSpec, ...]:
     return tuple(specs)
 
 
+@lru_cache(maxsize=4096)
 def block_layers(block: ChoiceBlock, candidate: Candidate, source: str = INPUT) -> tuple[LayerSpec, ...]:
     """Return the layers of one candidate of a choice block, which read the layer ``source``."""
     builder = _Builder(block, source)

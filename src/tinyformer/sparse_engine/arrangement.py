@@ -73,15 +73,19 @@ def _demand(graph: Graph, calls: Sequence[KernelCall]) -> object:
 
 
 def _arrangement(graph: Graph, calls: Sequence[KernelCall]) -> Arrangement:
-    given = _planned(graph, calls, range(len(calls)))
+    as_given = tuple(range(len(calls)))
     order = memory.schedule_order(graph, calls)
-    if order == given.order:
-        return given
+    if order == as_given:
+        return _planned(graph, calls, as_given)
     scheduled = _planned(graph, calls, order)
+    least = max(memory.live_bytes(memory.liveness(graph, calls)).values(), default=0)
+    if scheduled.plan.arena_bytes < least:
+        return scheduled  # no plan of the given order can be as small
+    given = _planned(graph, calls, as_given)
     return scheduled if scheduled.plan.arena_bytes < given.plan.arena_bytes else given
 
 
-def _planned(graph: Graph, calls: Sequence[KernelCall], order: Sequence[int]) -> Arrangement:
+def _planned(graph: Graph, calls: Sequence[KernelCall], order: tuple[int, ...]) -> Arrangement:
     """Plan an order, with more scratch where memory is free at a step."""
     ordered = [calls[index] for index in order]
     live = memory.live_bytes(memory.liveness(graph, ordered))
@@ -92,5 +96,5 @@ def _planned(graph: Graph, calls: Sequence[KernelCall], order: Sequence[int]) ->
     if filled != ordered and plan.arena_bytes > plan.lower_bound_bytes:
         least = memory.plan(graph, ordered)
         if least.arena_bytes < plan.arena_bytes:
-            return Arrangement(tuple(order), None, least)
-    return Arrangement(tuple(order), rooms, plan)
+            return Arrangement(order, None, least)
+    return Arrangement(order, rooms, plan)

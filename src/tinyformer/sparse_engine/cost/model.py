@@ -18,6 +18,7 @@ from tinyformer.sparse_engine.kernels import CCall, IntegerArgument, KernelCall,
 _WORD_BYTES = 4
 _BORDER_ALIGNMENT = 8
 _BLOCK_STRUCT_BYTES = 3 * _WORD_BYTES
+_KEPT_PREDICTIONS = 16384
 STRUCT_BYTES = {
     "se_conv2d_params": 21 * _WORD_BYTES,
     "se_linear_params": 8 * _WORD_BYTES,
@@ -78,6 +79,7 @@ def _counts(symbol: str, params: Params, elements: int | None, option: Option | 
     return MappingProxyType({"call": 1.0, **FEATURES[symbol](values, stored_blocks(option, filters))})
 
 
+@lru_cache(maxsize=16)
 def predictor(board: Board) -> Predict:
     """Return a function from kernel calls to predicted instructions, as ``kernels.select`` takes it.
 
@@ -87,7 +89,17 @@ def predictor(board: Board) -> Predict:
     table = load(board.isa)
     if table is None:
         raise ConfigError(f"board '{board.name}': no cost table for {board.isa.core}; use objective 'size'")
-    return lambda call: instructions(call, table)
+    known: dict[int, tuple[KernelCall, float]] = {}  # layers that return in a search are the same objects
+
+    def predicted(call: KernelCall) -> float:
+        found = known.get(id(call))
+        if found is None or found[0] is not call:
+            if len(known) >= _KEPT_PREDICTIONS:
+                known.clear()
+            found = known[id(call)] = call, instructions(call, table)
+        return found[1]
+
+    return predicted
 
 
 def instructions(call: KernelCall, table: CostTable) -> float:

@@ -32,10 +32,8 @@ class Occupancy:
 
     def lowest(self, buffer: Buffer) -> int:
         """Return the lowest offset at which a buffer touches none that lives when it does."""
-        return lowest_gap(
-            buffer.nbytes,
-            {taken for step in range(buffer.first, buffer.last + 1) for taken in self._taken.get(step, ())},
-        )
+        steps = range(buffer.first, buffer.last + 1)
+        return lowest_gap(buffer.nbytes, {taken for step in steps for taken in self._taken.get(step, ())})
 
     def take(self, buffer: Buffer, offset: int) -> None:
         """Put a buffer at an offset."""

@@ -8,7 +8,7 @@ over the other, whose last use that is, by a kernel that allows it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 
 from tinyformer.sparse_engine.ir import Graph
@@ -121,32 +121,32 @@ def _places(plan: MemoryPlan) -> Mapping[_Key, Placement]:
     return places
 
 
-def _live_sets(calls: Sequence[Call], storage: _Storage) -> Iterator[tuple[int, dict[_Key, int], set[_Key]]]:
+def _live_sets(calls: Sequence[Call], storage: _Storage) -> Iterator[tuple[int, dict[_Key, int], Set[_Key]]]:
     """Yield each step, last first, with the bytes of the values that live at it, and those that later steps read."""
     later: dict[_Key, int] = {}
     for step, call in reversed(list(enumerate(calls))):
         node = call.node
         now = {storage.key(name): storage.nbytes(name) for name in node.inputs if storage.in_arena(name)}
-        live = {**later, **now}
+        before = {**later, **now}
+        live = dict(before)
         output = storage.key(node.output) if storage.in_arena(node.output) else None
         if output is not None:
             live[output] = storage.nbytes(node.output)
+            before.pop(output, None)
         if call.scratch_bytes:
             live["scratch", node.name] = call.scratch_bytes
-        yield step, live, set(later)
-        later = {**later, **now}
-        if output is not None:
-            later.pop(output, None)
+        yield step, live, later.keys()
+        later = before
     if later:
         raise PlanError(f"tensor '{next(iter(later))[1]}' is read before any step writes it")
 
 
 def _placed(
-    step: int, call: Call, live: Mapping[_Key, int], later: set[_Key], plan: MemoryPlan, storage: _Storage
+    step: int, call: Call, live: Mapping[_Key, int], later: Set[_Key], plan: MemoryPlan, storage: _Storage
 ) -> dict[_Key, int]:
     """Return the bytes of the places that the values of a step lie in; one shared by two values must be by right."""
     output = storage.key(call.node.output)
-    given_up = {storage.key(name) for name in call.overwrites} - later - {output}
+    given_up = {key for key in map(storage.key, call.overwrites) if key not in later and key != output}
     found: dict[_Key, int] = {}
     holders: dict[_Key, list[_Key]] = {}
     for value, nbytes in live.items():
