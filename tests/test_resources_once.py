@@ -16,6 +16,7 @@ from tinyformer.search_space import (
     Path,
     SparsityConfig,
     SupernetConfig,
+    layer_sparsities,
     layers,
     preset,
     sample_path,
@@ -23,7 +24,7 @@ from tinyformer.search_space import (
     sample_supernet,
 )
 from tinyformer.sparse_engine import arrangement, cost, layout, memory, ops
-from tinyformer.sparse_engine.coding import stored_blocks
+from tinyformer.sparse_engine.coding import BlockDensity, stored_blocks
 from tinyformer.sparse_engine.cost import model as cost_model
 from tinyformer.sparse_engine.ir import Graph, Node, Tensor
 from tinyformer.sparse_engine.kernels import KernelCall, row_blocks, selection
@@ -152,3 +153,14 @@ def test_encoders_that_repeat_are_evaluated_once(monkeypatch: pytest.MonkeyPatch
     counts = counted(monkeypatch)
     evaluate(config, path, uniform(config, 0.7), DISCO)
     assert counts["attention"] == 2  # one for each block's number of tokens and their size
+
+
+def test_an_arrangement_is_right_for_every_model_that_gets_it() -> None:
+    ((config, path, _), _) = candidates("normal", 2)
+    graph = lower(config, path)
+    for board in (DISCO, boards.load("rpi-pico")):  # strips of eight outputs, and of four
+        for block in (0, 2, 4):
+            sparse = layer_sparsities(config, path, uniform(config, 0.8))
+            densities = {name: BlockDensity(each.sparsity, block) for name, each in sparse.items()} if block else {}
+            found = layout.lay_out(graph, board, layout.Budget.of(board), "size", densities=densities)
+            memory.verify(graph, found.calls, found.plan)
