@@ -9,7 +9,6 @@ from refusals import X, identity_model, refusal, refusal_of
 from tinyformer.errors import UnsupportedModelError
 from tinyformer.sparse_engine import frontend
 
-
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 
