@@ -149,12 +149,24 @@ def test_graph_without_data_stays_as_it_is() -> None:
     assert remove_channels(graph) is graph
 
 
-def test_names_of_narrowed_tensors_are_not_the_files() -> None:
+def assert_channels_are_known(graph: Graph, found: Graph) -> None:
+    """Narrowed tensors say which channels of the wide ones they have."""
+    sample = random_inputs(graph, 1)[0]
+    wide, narrow = reference.run_all(graph, sample), reference.run_all(found, sample)
+    for node in found.nodes:
+        tensor = found.tensors[node.output]
+        expected = tensor.from_model(wide[node.output][np.newaxis])[0]
+        np.testing.assert_array_equal(narrow[node.output], expected)
+        assert tensor.model_elements == graph.tensors[node.output].elements
+
+
+def test_narrowed_tensors_keep_their_names_and_know_their_channels() -> None:
     b = GraphBuilder((5, 12))
-    graph = emptied(b.finish(b.linear(b.linear(b.input, 8), 6)), {"linear_0": [1]})
+    graph = emptied(b.finish(b.linear(b.linear(b.input, 8), 6)), {"linear_0": [1, 6]})
     found = remove_channels(graph)
-    assert graph.nodes[0].output not in found.tensors
-    assert found.nodes[0].name == graph.nodes[0].name
+    assert [node.output for node in found.nodes] == [node.output for node in graph.nodes]
+    assert found.tensors[found.nodes[0].output].channels == (0, 2, 3, 4, 5, 7, 1, 6)
+    assert_channels_are_known(graph, found)
 
 
 SHRINK = (0, 0, 0, 0)
@@ -207,6 +219,7 @@ def test_no_integer_changes(graph: Graph) -> None:
     found = remove_channels(graph)
     assert all(after <= before for before, after in zip(channels(graph), channels(found), strict=True))
     assert_equal(graph, found)
+    assert_channels_are_known(graph, found)
 
 
 @settings(max_examples=40, deadline=None)

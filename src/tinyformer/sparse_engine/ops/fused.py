@@ -23,7 +23,7 @@ class PooledConv2D:
     conv: Conv2D
     pool: MaxPool2D
     quant: QuantParams | None = None
-    inside: tuple[Tensor, ...] = field(default=(), compare=False)
+    inside: tuple[Tensor, ...] = field(default=(), repr=False, compare=False)
 
     def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
         """Return (H', W', O) of the maxima."""
@@ -49,7 +49,7 @@ class Attention:
     context: MatMul
     scores_quant: QuantParams | None = None
     weights_quant: QuantParams | None = None
-    inside: tuple[Tensor, ...] = field(default=(), compare=False)
+    inside: tuple[Tensor, ...] = field(default=(), repr=False, compare=False)
 
     def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
         """Return (..., M, N)."""
