@@ -176,5 +176,8 @@ LAYERS: Mapping[str, Layer] = {
     "se_avg_pool2d_s8": pool(average=True),
     "se_move_s8": move,
     "se_fill_s8": move,
+    **{f"se_linear_{code}_block{block}_s8": linear(block) for code in ("rle4", "bitmap") for block in (2, 4)},
+    **{f"se_conv2d_{code}_block{block}_s8": conv2d(block) for code in ("rle4", "bitmap") for block in (2, 4)},
+    "se_depthwise_conv2d_bitmap_block3_s8": depthwise(3),
 }
 """Kernel -> a layer that uses it; the fill comes with padding."""

@@ -1,6 +1,6 @@
 """Fit the cost tables of src/tinyformer/sparse_engine/cost/tables on the emulated cores.
 
-    python benchmarks/fit_cost.py [--core cortex-m7 ...] [--check]
+    python benchmarks/fit_cost.py [--core cortex-m7 ...] [--kernel se_linear_s8 ...] [--check]
 
 For each core, images hold several hundred layers of random shapes, some for every kernel; the emulator counts the
 instructions of each. A linear model per kernel is fitted on the counts of its loops (cost/features.py), minimising
@@ -14,7 +14,7 @@ import argparse
 import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -56,8 +56,15 @@ def board(isa: Isa, startup: str = "generic") -> Board:
     return Board(NAME, "benchmark", isa, 100_000_000, flash, ram, 8192, startup, None)
 
 
-def block_of(symbol: str) -> int:
-    return int(symbol.partition("_block")[2].partition("_")[0] or 1)
+CODES = {"rle4": "block_rle4", "bitmap": "block_bitmap"}
+
+
+def encoding_of(symbol: str) -> tuple[str, int]:
+    """Return the (encoding, block) that a kernel reads."""
+    before, _, after = symbol.partition("_block")
+    if not after:
+        return "dense", 1
+    return CODES.get(before.rpartition("_")[2], "block_rle"), int(after.partition("_")[0])
 
 
 # ---- building and measuring ------------------------------------------------------------------------------------------
@@ -81,15 +88,14 @@ class Model:
         forced: dict[str, tuple[Option, ...]] = {}
         calls = []
         for node in graph.nodes:
-            block = block_of(tested.get(node.output, ""))
+            wanted = encoding_of(tested.get(node.output, ""))
             if node.name in found:
-                forced[node.name] = tuple(option for option in found[node.name] if option.block == block)
+                forced[node.name] = tuple(o for o in found[node.name] if (o.encoding, o.block) == wanted)
         for softmax in ("table", "lazy"):
             selected = kernels.select(graph, forced, target, softmax=softmax)
-            wanted = "se_softmax_lazy_s8"
             calls.append({call.node.name: call for call in selected})
             if softmax == "lazy":
-                lazy = {node.name for node in graph.nodes if tested.get(node.output) == wanted}
+                lazy = {node.name for node in graph.nodes if tested.get(node.output) == "se_softmax_lazy_s8"}
                 calls[0] |= {name: calls[1][name] for name in lazy}
         return cls(graph, tuple(calls[0].values()), tested)
 
@@ -268,13 +274,7 @@ def fit_core(core: str) -> cost.CostTable:
     functions = code(target, list(LAYERS))
     startups = {name: startup_cost(board(ISAS[core], name), functions) for name in STARTUPS_OF.get(core, ("generic",))}
     measured = images[0]
-    count = len(measured.model.calls)
-    per_node = round(measured.run_bytes / count)
-    by_symbol: dict[str, list[int]] = {}
-    for call, size in zip(measured.model.calls, measured.node_bytes, strict=True):
-        if len(call.calls) == 1:
-            by_symbol.setdefault(call.symbol, []).append(size)
-    node_bytes = {symbol: round(float(np.mean(sizes))) + per_node for symbol, sizes in by_symbol.items()}
+    node_bytes = bytes_of_nodes(measured)
     node_bytes["se_fill_s8"] = node_bytes["se_lookup_s8"] // 2
     return cost.CostTable(
         provenance={
@@ -286,15 +286,39 @@ def fit_core(core: str) -> cost.CostTable:
         instructions=instructions,
         functions=functions,
         node_bytes=node_bytes,
-        run_instructions=float(f"{measured.overhead / count:.3g}"),
+        run_instructions=float(f"{measured.overhead / len(measured.model.calls):.3g}"),
         startups=startups,
     )
 
 
-def report(core: str, table: cost.CostTable) -> None:
+def bytes_of_nodes(measured: Measured) -> dict[str, int]:
+    """Return symbol -> bytes of code around one call."""
+    per_node = round(measured.run_bytes / len(measured.model.calls))
+    by_symbol: dict[str, list[int]] = {}
+    for call, size in zip(measured.model.calls, measured.node_bytes, strict=True):
+        if len(call.calls) == 1:
+            by_symbol.setdefault(call.symbol, []).append(size)
+    return {symbol: round(float(np.mean(sizes))) + per_node for symbol, sizes in by_symbol.items()}
+
+
+def fit_kernels(core: str, table: cost.CostTable, symbols: Sequence[str]) -> cost.CostTable:
+    """Return a table with the rows of some kernels fitted."""
+    target = board(ISAS[core])
+    images = [measure(zoo(seed, target, symbols, CASES), target) for seed in FIT_SEEDS]
+    # beside others, so that what comes with every image is told from what comes with these
+    functions = code(target, [*symbols, "se_lookup_s8", "se_softmax_s8"])
+    sizes = bytes_of_nodes(images[0])
+    return replace(
+        table,
+        instructions=dict(table.instructions) | {symbol: fit(list(samples(images, symbol))) for symbol in symbols},
+        functions=dict(table.functions) | {symbol: functions[symbol] for symbol in symbols},
+        node_bytes=dict(table.node_bytes) | {symbol: sizes[symbol] for symbol in symbols},
+    )
+
+
+def report(core: str, table: cost.CostTable, symbols: Sequence[str]) -> None:
     """Print the errors on layers that were not fitted."""
     target = board(ISAS[core])
-    symbols = [symbol for symbol in LAYERS if symbol != "se_fill_s8"]
     images = [measure(zoo(CHECK_SEED, target, symbols, CASES), target)]
     print(f"{core}: relative error on other shapes (mean, worst)")
     for symbol in symbols:
@@ -308,12 +332,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--core", nargs="*", default=list(ISAS), choices=list(ISAS))
     parser.add_argument("--check", action="store_true")
+    kernels_with_layers = [symbol for symbol in LAYERS if symbol != "se_fill_s8"]
+    parser.add_argument("--kernel", nargs="*", default=[], choices=kernels_with_layers, metavar="SYMBOL")
     arguments = parser.parse_args()
     for core in arguments.core:
         path = TABLES / f"{core}.json"
         if not arguments.check:
-            fit_core(core).save(path)
-        report(core, cost.CostTable.parse(path.read_text()))
+            table = (
+                fit_kernels(core, cost.CostTable.parse(path.read_text()), arguments.kernel)
+                if arguments.kernel
+                else fit_core(core)
+            )
+            table.save(path)
+        report(core, cost.CostTable.parse(path.read_text()), arguments.kernel or kernels_with_layers)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ Build = Callable[[GraphBuilder, str], str]
 
 @dataclass(frozen=True)
 class OperatorCase:
-    """One operator on a tensor of ``shape``; ``symbol`` is the kernel that must be chosen for it."""
+    """One operator on a tensor of ``shape``; ``symbol`` is the kernel for it, with the encoding that it reads."""
 
     symbol: str
     shape: Shape
@@ -67,6 +67,31 @@ OPERATOR_CASES: Mapping[str, OperatorCase] = {
         (6, 7, 12),
         lambda b, x: b.conv2d(x, 8, (3, 3), padding=(0, 1, 2, 1), stride=(1, 2), sparsity=0.8, block=4),
     ),
+    **{
+        f"linear, {part}{block}": OperatorCase(
+            f"se_linear_{part}_block{block}_s8",
+            (21, 43),
+            lambda b, x, n=outputs, block=block: b.linear(x, n, sparsity=0.6, block=block),
+        )
+        for part, outputs in (("rle4", 50), ("bitmap", 47))
+        for block in (2, 4)
+    },
+    **{
+        f"conv2d, {part}{block}": OperatorCase(
+            f"se_conv2d_{part}_block{block}_s8",
+            (6, 7, 13),
+            lambda b, x, n=filters, block=block: b.conv2d(
+                x, n, (3, 3), padding=(1, 1, 1, 1), sparsity=0.7, block=block
+            ),
+        )
+        for part, filters in (("rle4", 9), ("bitmap", 11))
+        for block in (2, 4)
+    },
+    "depthwise, bitmap": OperatorCase(
+        "se_depthwise_conv2d_bitmap_block3_s8",
+        (7, 8, 14),
+        lambda b, x: b.depthwise(x, (5, 4), padding=(1, 1, 1, 1), sparsity=0.6, block=3),
+    ),
     "depthwise": OperatorCase(
         "se_depthwise_conv2d_s8", (7, 9, 10), lambda b, x: b.depthwise(x, (3, 3), padding=(1, 1, 1, 1))
     ),
@@ -109,6 +134,14 @@ def zoo(names: tuple[str, ...] = tuple(OPERATOR_CASES)) -> tuple[Graph, dict[str
         b = GraphBuilder(OPERATOR_CASES[name].shape, seed=3)
         graphs[name] = b.finish(OPERATOR_CASES[name].build(b, b.input))
     return side_by_side(graphs)
+
+
+def encodings_of(graph: Graph, outputs: Mapping[str, str]) -> dict[str, tuple[str, int]]:
+    """Return the encodings that the kernels of a zoo's cases read, by node name."""
+    reads = {kernel.symbol: kernel.encoding for rows in kernels.CATALOGUE.values() for kernel in rows}
+    cases = {tensor: OPERATOR_CASES[case].symbol for case, tensor in outputs.items()}
+    found = {node.name: reads[cases[node.output]] for node in graph.nodes if node.output in cases}
+    return {name: encoding for name, encoding in found.items() if encoding is not None}
 
 
 def side_by_side(graphs: Mapping[str, Graph]) -> tuple[Graph, dict[str, str]]:
@@ -181,7 +214,7 @@ def random_inputs(graph: Graph, count: int, seed: int = 0) -> np.ndarray:
     return inputs
 
 
-def symbols_of(graph: Graph, board: object) -> dict[str, str]:
-    """Map every node's output to the kernel that "size" chooses for it."""
-    calls = kernels.select(graph, coding.options(graph), board, "size")
-    return {call.node.output: call.symbol for call in calls}
+def symbols_of(graph: Graph, board: object, encodings: Mapping[str, tuple[str, int]]) -> dict[str, str]:
+    """Map every node's output to the kernel that is chosen for it, the encodings of some nodes prescribed."""
+    options = coding.prescribe(coding.options(graph), encodings)
+    return {call.node.output: call.symbol for call in kernels.select(graph, options, board, "size")}

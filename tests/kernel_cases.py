@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,14 @@ from tinyformer.sparse_engine.kernels.scratch import PIXELS, SCRATCH_BYTES, WIDE
 
 GUARD = 64  # bytes after each output and scratch that a kernel must leave alone
 FILL = 0x5A
+UNPACKED = "unpacked_bytes"
+WEIGHTS_STRUCTS = {
+    "block_rle": "se_block_weights",
+    "block_rle4": "se_rle4_weights",
+    "block_bitmap": "se_bitmap_weights",
+}
+CODES = {"": "block_rle", "rle4_": "block_rle4", "bitmap_": "block_bitmap"}
+"""Part of a symbol -> the encoding that it reads."""
 Structs = Mapping[str, type[ctypes.Structure]]
 
 
@@ -47,7 +56,34 @@ class Case:
         """The same layer by another kernel."""
         weight = self.graph.data[self.graph.nodes[0].inputs[1]]
         encoded = coding.ENCODINGS[encoding].encode(weight, block)
-        return replace(self, symbol=symbol, arrays=(self.arrays[0], encoded, *self.arrays[2:]))
+        params = {**self.params, UNPACKED: self._least_unpacked_bytes(block)}
+        return replace(self, symbol=symbol, params=params, arrays=(self.arrays[0], encoded, *self.arrays[2:]))
+
+    def unpacked(self, share: float) -> Case:
+        """The same layer with scratch for a share of its blocks' distances: 0 is the least there may be, 1 all."""
+        encoded = self.arrays[1]
+        assert isinstance(encoded, coding.EncodedWeights)
+        least = self._least_unpacked_bytes(encoded.block)
+        most = least + 8 * -(-encoded.plane("values").size // encoded.block // 8)
+        return replace(self, params={**self.params, UNPACKED: least + 8 * round(share * (most - least) / 8)})
+
+    def _least_unpacked_bytes(self, block: int) -> int:
+        """Whatever the rules of packed.py: 8 more than the blocks of a filter in whole words."""
+        weight = self.graph.data[self.graph.nodes[0].inputs[1]]
+        blocks = weight[0, ..., 0].size * -(-weight.shape[-1] // block)
+        return 8 * -(-blocks // 8) + 8
+
+
+def in_blocks(case: Case, blocks: tuple[int, ...] = (2, 4)) -> Iterator[Case]:
+    """The same layer in every code and block size, with the least scratch, with half and with all that it can use."""
+    stem = case.symbol.removesuffix("s8")
+    for (part, code), block in product(CODES.items(), blocks):
+        if f"{stem}{part}block{block}_s8" not in SCRATCH_BYTES:
+            continue
+        coded = case.with_encoding(f"{stem}{part}block{block}_s8", code, block)
+        yield coded
+        if part and block != 3:
+            yield from (coded.unpacked(share) for share in (0.5, 1))
 
 
 def run_on_host(case: Case, runtime: ctypes.CDLL, structs: Structs, *, in_place: bool = False) -> np.ndarray:
@@ -67,9 +103,9 @@ def run_on_host(case: Case, runtime: ctypes.CDLL, structs: Structs, *, in_place:
         output[:-GUARD] = case.input.ravel()
         arrays[0] = output
     for array in arrays:
-        if isinstance(array, coding.EncodedWeights) and array.encoding == "block_rle":
+        if isinstance(array, coding.EncodedWeights) and array.encoding in WEIGHTS_STRUCTS:
             pointers = [plane.array.ctypes.data for plane in array.planes]
-            arguments.append(ctypes.byref(structs["se_block_weights"](*pointers)))
+            arguments.append(ctypes.byref(structs[WEIGHTS_STRUCTS[array.encoding]](*pointers)))
         else:
             plain = array.planes[0].array if isinstance(array, coding.EncodedWeights) else array
             arguments.append(ctypes.c_void_p(plain.ctypes.data))
@@ -92,7 +128,7 @@ def run_on_core(case: Case, core: EmulatedCore, structs: Structs, *, in_place: b
     for array in (output, *case.arrays[1:]) if in_place else case.arrays:
         if not isinstance(array, coding.EncodedWeights):
             arguments.append(array)
-        elif array.encoding == "block_rle":
+        elif array.encoding in WEIGHTS_STRUCTS:
             arguments.append(Pointers(tuple(plane.array for plane in array.planes)))
         else:
             arguments.append(array.planes[0].array)
@@ -174,6 +210,7 @@ def linear(
         "pixels": WIDE_PIXELS,
         "output_zero_point": _zero_point(output),
         **_clamp(op),
+        UNPACKED: 0,
     }
     return Case("se_linear_s8", "se_linear_params", params, arrays, graph, arrays[0])
 
@@ -281,6 +318,7 @@ def _conv2d_params(graph: Graph, kernel: tuple[int, int]) -> Mapping[str, int]:
         "input_zero_point": _zero_point(x),
         "output_zero_point": _zero_point(y),
         **_clamp(op),
+        UNPACKED: 0,
     }
 
 

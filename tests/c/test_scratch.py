@@ -32,5 +32,5 @@ def test_every_kernel_with_scratch_is_there(runtime_directory: Path):
 
 
 def _params_type(symbol: str) -> str:
-    operator = re.sub(r"^se_(depthwise_)?|_(block\d|lazy)|_s8$", "", symbol)
+    operator = re.sub(r"^se_(depthwise_)?|(_(rle4|bitmap))?_block\d|_lazy|_s8$", "", symbol)
     return f"se_{operator}_params"

@@ -47,21 +47,13 @@ def check(case: Case, runtime: ctypes.CDLL, structs: Structs) -> None:
     np.testing.assert_array_equal(kernel_cases.run_on_host(case, runtime, structs), case.expected(), case.symbol)
 
 
-def conv2d_variants(case: Case) -> Iterator[Case]:
+def variants(case: Case, blocks: tuple[int, ...] = (2, 4)) -> Iterator[Case]:
     yield case
-    for block in (2, 4):
-        yield case.with_encoding(f"se_conv2d_block{block}_s8", "block_rle", block)
-
-
-def linear_variants(case: Case) -> Iterator[Case]:
-    yield case
-    for block in (2, 4):
-        yield case.with_encoding(f"se_linear_block{block}_s8", "block_rle", block)
+    yield from kernel_cases.in_blocks(case, blocks)
 
 
 def depthwise_variants(case: Case) -> Iterator[Case]:
-    yield case
-    yield case.with_encoding("se_depthwise_conv2d_block3_s8", "block_rle", 3)
+    return variants(case, (3,))
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
@@ -71,7 +63,7 @@ def test_conv2d_geometry(geometry, runtime, structs):
     op = ops.Conv2D(stride, padding, dilation)
     for channels, sparsity in product((1, 3, 4, 5, 7, 8), (0.0, 0.6)):
         case = kernel_cases.conv2d(rng, size, channels, 3, kernel, op=op, sparsity=sparsity, block=2)
-        for variant in conv2d_variants(case):
+        for variant in variants(case):
             check(variant, runtime, structs)
             check(variant.narrow(), runtime, structs)
 
@@ -144,7 +136,7 @@ def test_linear_sizes(channels, runtime, structs):
     rng = np.random.default_rng(4)
     for rows, outputs, sparsity in product((1, 3, 4, 9), (1, 2, 10), (0.0, 0.7)):
         case = kernel_cases.linear(rng, rows, channels, outputs, sparsity=sparsity, block=4)
-        for variant in linear_variants(case):
+        for variant in variants(case):
             check(variant, runtime, structs)
             check(variant.narrow(), runtime, structs)
 
@@ -164,9 +156,9 @@ def test_extreme_quantization(requantization, zero_point, runtime, structs):
     both = {"zero_point": zero_point, "requantization": requantization}
     padded = (1, 1, 1, 1)
     cases = [
-        *conv2d_variants(kernel_cases.conv2d(rng, op=ops.Conv2D(padding=padded), channels=6, **both)),
+        *variants(kernel_cases.conv2d(rng, op=ops.Conv2D(padding=padded), channels=6, **both)),
         *depthwise_variants(kernel_cases.depthwise(rng, op=ops.DepthwiseConv2D(padding=padded), **both)),
-        *linear_variants(kernel_cases.linear(rng, **both)),
+        *variants(kernel_cases.linear(rng, **both)),
         kernel_cases.matmul(rng, zero_points=(zero_point, -128), requantization=requantization),
         kernel_cases.matmul(rng, zero_points=(127, zero_point), requantization=requantization, transpose_b=True),
     ]
@@ -192,11 +184,19 @@ def test_sparsity(sparsity, block, runtime, structs):
     for channels in (8, 301):
         case = kernel_cases.conv2d(rng, (2, 3), channels, 4, op=op, sparsity=sparsity, block=block)
         case.graph.data["weight"][0, ..., :-1] = 0  # one filter of far blocks only
-        check(case.with_encoding(f"se_conv2d_block{block}_s8", "block_rle", block), runtime, structs)
-        case = kernel_cases.linear(rng, 5, channels, 4, sparsity=sparsity, block=block)
-        check(case.with_encoding(f"se_linear_block{block}_s8", "block_rle", block), runtime, structs)
-    case = kernel_cases.depthwise(rng, (4, 9), 6, (3, 3), sparsity=sparsity, block=3)
-    check(case.with_encoding("se_depthwise_conv2d_block3_s8", "block_rle", 3), runtime, structs)
+        both = (case, kernel_cases.linear(rng, 5, channels, 40, sparsity=sparsity, block=block))
+        for variant in (variant for case in both for variant in kernel_cases.in_blocks(case, (block,))):
+            check(variant, runtime, structs)
+            check(variant.narrow(), runtime, structs)
+    for variant in depthwise_variants(kernel_cases.depthwise(rng, (4, 9), 6, (3, 3), sparsity=sparsity, block=3)):
+        check(variant, runtime, structs)
+
+
+def test_depthwise_kernels_of_many_blocks(runtime, structs):
+    """More blocks in a filter than a word has bits."""
+    case = kernel_cases.depthwise(np.random.default_rng(13), (12, 11), 5, (9, 11), sparsity=0.7, block=3)
+    for variant in depthwise_variants(case):
+        check(variant, runtime, structs)
 
 
 @pytest.mark.slow
@@ -226,7 +226,7 @@ def test_random_convolutions(data, runtime, structs):
     case = kernel_cases.conv2d(
         rng, size, draw(1, 9), draw(1, 6), kernel, op=ops.Conv2D(stride, padding, dilation), block=draw(1, 4), **common
     )
-    for variant in conv2d_variants(case):
+    for variant in variants(case):
         check(variant, runtime, structs)
     op = ops.DepthwiseConv2D(stride, padding, dilation)
     for variant in depthwise_variants(kernel_cases.depthwise(rng, size, draw(1, 9), kernel, op=op, block=3, **common)):

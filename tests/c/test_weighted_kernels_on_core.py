@@ -27,23 +27,29 @@ SOURCES = (
     "se_columns.c",
     "se_conv2d.c",
     "se_conv2d_block.c",
+    "se_conv2d_packed.c",
     "se_depthwise.c",
     "se_depthwise_conv2d.c",
+    "se_depthwise_conv2d_bitmap.c",
     "se_depthwise_conv2d_block.c",
     "se_depthwise_row.c",
     "se_filters.c",
     "se_filters_wide.c",
     "se_linear.c",
     "se_linear_block.c",
+    "se_linear_packed.c",
     "se_matmul.c",
+    "se_packed.c",
     "se_patch.c",
     "se_strip.c",
     "se_window.c",
 )
 
 
-def sparse(case: Case, block: int) -> Case:
-    return case.with_encoding(case.symbol.replace("_s8", f"_block{block}_s8"), "block_rle", block)
+def sparse(case: Case, block: int, part: str = "") -> Case:
+    """The same layer with block weights; ``part`` of the symbol names the code (``kernel_cases.CODES``)."""
+    symbol = case.symbol.replace("_s8", f"_{part}block{block}_s8")
+    return case.with_encoding(symbol, kernel_cases.CODES[part], block)
 
 
 def conv2d(rng: np.random.Generator, channels: int, **options: object) -> Case:
@@ -107,9 +113,33 @@ CASES: dict[str, Callable[[np.random.Generator], Case]] = {
         for n in (3, 24)
         for b in (2, 4)
     },
+    **{
+        f"{name} in blocks of {b}, {part}{room:.0%} unpacked": lambda r, n=name, b=b, p=part, u=room: sparse(
+            conv2d(r, 13, sparsity=0.5, block=b)
+            if n == "conv2d"
+            else kernel_cases.linear(r, 13, 24, 21, sparsity=0.6, block=b),
+            b,
+            p,
+        ).unpacked(u)
+        for name in ("conv2d", "linear")
+        for b in (2, 4)
+        for part in ("rle4_", "bitmap_")
+        for room in (0, 0.5, 1)
+    },
+    "depthwise, bitmap": lambda r: sparse(
+        depthwise(r, 6, ops.DepthwiseConv2D((1, 1), SAME), sparsity=0.5, block=3), 3, "bitmap_"
+    ),
+    "depthwise of many blocks, bitmap": lambda r: sparse(
+        depthwise(r, 9, ops.DepthwiseConv2D((1, 1), (4, 4, 4, 4)), kernel=(9, 10), sparsity=0.6, block=3), 3, "bitmap_"
+    ),
     "linear in narrow strips": lambda r: kernel_cases.linear(r, 13, 21, 5).narrow(),
     "conv2d in narrow strips": lambda r: conv2d(r, 4).narrow(),
-    "conv2d in blocks in narrow strips": lambda r: sparse(conv2d(r, 5, sparsity=0.5, block=4), 4).narrow(),
+    **{
+        f"conv2d in {part}blocks in narrow strips": lambda r, p=part: sparse(
+            conv2d(r, 5, sparsity=0.5, block=4), 4, p
+        ).narrow()
+        for part in kernel_cases.CODES
+    },
     **{
         f"matmul {n}x{c}{' transposed' * t}": lambda r, n=n, c=c, t=t: kernel_cases.matmul(
             r, 2, 5, n, c, transpose_b=bool(t)
@@ -159,7 +189,7 @@ def test_core_equals_reference(name: str, core: EmulatedCore, structs: Structs):
 
 
 def in_all_encodings(case: Case) -> tuple[Case, ...]:
-    return case, sparse(case, 2), sparse(case, 4)
+    return case, *kernel_cases.in_blocks(case)
 
 
 @pytest.mark.slow
@@ -184,9 +214,9 @@ def test_few_and_far_blocks(block: int, core: EmulatedCore, structs: Structs):
     for number, blocks in enumerate([(), (0,), (599,), (254,), (255,), (256, 257), (0, 255, 511), (0, 1, 2, 599)]):
         for at in blocks:
             weight[number, at * block : (at + 1) * block] = rng.integers(1, 128, block)
-    case = sparse(layer, block)
-    output, _ = kernel_cases.run_on_core(case, core, structs)
-    np.testing.assert_array_equal(output, case.expected())
+    for case in kernel_cases.in_blocks(layer, (block,)):
+        output, _ = kernel_cases.run_on_core(case, core, structs)
+        np.testing.assert_array_equal(output, case.expected(), case.symbol)
 
 
 @pytest.mark.parametrize("size", [(3, 9), (5, 3), (2, 8)])
@@ -264,4 +294,5 @@ def test_instructions_per_multiply_accumulate(name: str, cores: Callable[[str], 
 def test_stack_is_small(cores: Callable[[str], EmulatedCore], structs: Structs):
     for name, make in CASES.items():
         _, call = kernel_cases.run_on_core(make(np.random.default_rng(0)), cores("dsp"), structs)
-        assert call.stack_bytes <= 384, name
+        packed = "unpacked" in name or "bitmap" in name or "rle4" in name  # what is unpacked: 52 bytes, and its calls
+        assert call.stack_bytes <= (448 if packed else 384), name

@@ -13,7 +13,7 @@ from tinyformer import boards
 from tinyformer.errors import ConfigError
 from tinyformer.sparse_engine import codegen, coding, kernels, memory, toolchain
 from tinyformer.sparse_engine.bundle import files as bundle_files
-from tinyformer.sparse_engine.codegen import text
+from tinyformer.sparse_engine.codegen import reserved, text
 from tinyformer.sparse_engine.ir import GraphError, Node
 from tinyformer.sparse_engine.synthetic import GraphBuilder
 from tinyformer.sparse_engine.toolchain import port
@@ -110,6 +110,20 @@ def test_good_names(name):
 def test_bad_names(name):
     with pytest.raises(ConfigError):
         codegen.check_name(name)
+
+
+@pytest.mark.parametrize("name", ["features", "Features", "stdint", "string", "arm_acle", "board", "port"])
+def test_names_of_headers_are_refused(name):
+    """``<name>.h`` would be found where the C library or the port includes its own."""
+    with pytest.raises(
+        ConfigError, match=rf"name '{name}' would hide the header {name.lower()}\.h of .*: choose another"
+    ):
+        codegen.check_name(name)
+
+
+def test_every_header_of_the_port_is_known():
+    ports = Path(toolchain.__file__).parents[1] / "runtime" / "ports"
+    assert {path.name.partition(".")[0] for path in ports.iterdir() if ".h" in path.suffixes} == reserved.PORT_HEADERS
 
 
 @pytest.mark.parametrize(

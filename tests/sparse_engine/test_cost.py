@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine_models import OPERATOR_CASES, zoo
+from engine_models import OPERATOR_CASES, encodings_of, zoo
 from tinyformer import boards
 from tinyformer.boards import Isa
 from tinyformer.errors import ConfigError
-from tinyformer.sparse_engine import coding, cost, deployment, kernels, memory, toolchain
+from tinyformer.sparse_engine import coding, cost, deployment, kernels, layout, memory, toolchain
 from tinyformer.sparse_engine.compiler import compile_graph
 from tinyformer.sparse_engine.cost import features, model
-from tinyformer.sparse_engine.synthetic import GraphBuilder
 
 BOARD = boards.load("stm32f746g-disco")
 SYMBOLS = {kernel.symbol for rows in kernels.CATALOGUE.values() for kernel in rows} | {"se_fill_s8"}
@@ -41,15 +40,17 @@ def test_every_kernel_has_features():
     assert set(features.FEATURES) == SYMBOLS
 
 
-def calls_of(graph, objective="size", board=BOARD, **options):
-    return kernels.select(graph, coding.options(graph), board, objective, **options)
+def calls_of(graph, objective="size", board=BOARD, encodings=None, **options):
+    return kernels.select(graph, coding.prescribe(coding.options(graph), encodings or {}), board, objective, **options)
 
 
 @pytest.mark.parametrize("isa", ISAS, ids=lambda isa: isa.core)
 def test_tables_know_what_features_count(isa):
     """A count that is new or renamed in features.py has no coefficient: fit again."""
     instructions = cost.load(isa).instructions
-    for call in calls_of(zoo()[0], board=replace(BOARD, isa=isa, qemu_machine=None)):
+    graph, outputs = zoo()
+    board = replace(BOARD, isa=isa, qemu_machine=None)
+    for call in calls_of(graph, board=board, encodings=encodings_of(graph, outputs)):
         for c_call in call.calls:
             counted = {name for name, count in model.counts(c_call, call.encoding).items() if count}
             assert counted <= set(instructions[c_call.symbol]), c_call.symbol
@@ -59,17 +60,6 @@ def test_table_round_trip(tmp_path):
     table = cost.load(BOARD.isa)
     table.save(tmp_path / "table.json")
     assert cost.CostTable.parse((tmp_path / "table.json").read_text()) == table
-
-
-@pytest.mark.parametrize(("name", "block"), [("block_rle", 2), ("block_rle", 4)])
-def test_stored_blocks_follow_from_the_bytes(name, block):
-    b = GraphBuilder((4, 300))
-    graph = b.finish(b.linear(b.input, 21, sparsity=0.8, block=block))
-    (options,) = coding.options(graph).values()
-    option = next(o for o in options if (o.encoding, o.block) == (name, block))
-    (encoded,) = coding.encode(graph, {"linear_0": option}).values()
-    assert model.stored_blocks(option, 21) == encoded.plane("distances").size
-    assert model.stored_blocks(options[0], 21) == 0
 
 
 def test_struct_bytes_are_those_of_the_compiler(tmp_path):
@@ -97,9 +87,10 @@ def test_predictions_of_every_operator(tmp_path):
     """Small odd shapes are the worst case; whole models come within 5 % (test_compiler)."""
     graph, outputs = zoo()
     big = boards.load("mps2-an500")
-    compile_graph(graph, big, tmp_path / "b", objective="size")
+    encodings = encodings_of(graph, outputs)
+    compile_graph(graph, big, tmp_path / "b", objective="size", encodings=encodings)
     figures = deployment.profile(tmp_path / "b")
-    calls = calls_of(graph)
+    calls = layout.lay_out(graph, big, layout.Budget.of(big), "size", encodings=encodings).calls
     predicted = cost.predict(graph, calls, memory.plan(graph, calls).arena_bytes, big)
     errors = {
         call.node.output: said / layer.instructions - 1

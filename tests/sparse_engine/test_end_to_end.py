@@ -9,6 +9,7 @@ import pytest
 from engine_models import (
     OPERATOR_CASES,
     convolutional_net,
+    encodings_of,
     random_inputs,
     side_by_side,
     symbols_of,
@@ -31,9 +32,9 @@ needs_gcc = pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason
 needs_qemu = pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="qemu-system-arm is not installed")
 
 
-def run_everywhere(graph, outputs, directory, board=BIG):
+def run_everywhere(graph, outputs, directory, board=BIG, encodings=None):
     """Return case -> (expected, on the host, on the emulated core): the tensor of each case, for three inputs."""
-    compiled = compile_graph(graph, board, directory, objective="size", name="zoo")
+    compiled = compile_graph(graph, board, directory, objective="size", name="zoo", encodings=encodings)
     samples = random_inputs(graph, 3)
     layers = [layer.output for layer in compiled.manifest.layers]
     model = host.load(compiled.directory)
@@ -55,7 +56,9 @@ def run_everywhere(graph, outputs, directory, board=BIG):
 
 @pytest.fixture(scope="module")
 def operators(tmp_path_factory):
-    return run_everywhere(*zoo(), tmp_path_factory.mktemp("zoo") / "bundle")
+    graph, outputs = zoo()
+    directory = tmp_path_factory.mktemp("zoo") / "bundle"
+    return run_everywhere(graph, outputs, directory, encodings=encodings_of(graph, outputs))
 
 
 @pytest.mark.emulator
@@ -102,7 +105,7 @@ def test_operators_of_the_front_end(core, tmp_path):
 
 def test_cases_use_the_kernels_they_name():
     graph, outputs = zoo()
-    symbols = symbols_of(graph, M7)
+    symbols = symbols_of(graph, M7, encodings_of(graph, outputs))
     assert {case: symbols[tensor] for case, tensor in outputs.items()} == {
         name: case.symbol for name, case in OPERATOR_CASES.items()
     }

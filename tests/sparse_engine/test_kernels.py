@@ -1,6 +1,7 @@
 """The catalogue, data movement and the selection of encodings."""
 
 import re
+from dataclasses import replace
 from importlib.resources import files
 from math import prod
 
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 from tinyformer import boards
 from tinyformer.errors import ConfigError, UnsupportedModelError
-from tinyformer.sparse_engine import coding, kernels, ops
+from tinyformer.sparse_engine import coding, cost, kernels, ops
 from tinyformer.sparse_engine.kernels import movement
+from tinyformer.sparse_engine.kernels.packed import UNPACKED_BYTES
+from tinyformer.sparse_engine.passes.fuse_pooling import fuse_pooling
 from tinyformer.sparse_engine.synthetic import GraphBuilder
 
 BOARD = boards.load("stm32f746g-disco")
@@ -81,7 +84,9 @@ def test_calls_match_the_c_header(graph):
 @pytest.mark.parametrize("graph", single_operators())
 def test_every_field_is_given_that_a_kernel_may_read(graph):
     unread = {
-        "se_depthwise_conv2d_s8": {"pixels"},
+        "se_depthwise_conv2d_s8": {"pixels", UNPACKED_BYTES},
+        "se_conv2d_s8": {UNPACKED_BYTES},
+        "se_linear_s8": {UNPACKED_BYTES},
         "se_max_pool2d_s8": {"input_zero_point", "output_zero_point", "left_shift", "per_count"},
     }
     for kernel_call in select(graph):
@@ -113,15 +118,23 @@ def test_other_1x1_convolutions_stay_convolutions(attributes):
     assert call.symbol == "se_conv2d_s8"
 
 
-@pytest.mark.parametrize(("sparsity", "block", "symbol"), [(0.0, 4, "se_linear_s8"), (0.7, 4, "se_linear_block4_s8")])
-def test_size_takes_the_fewest_bytes(sparsity, block, symbol):
-    builder = GraphBuilder((4, 64))
-    graph = builder.finish(builder.linear(builder.input, 32, sparsity=sparsity, block=block))
+@pytest.mark.parametrize(
+    ("features", "sparsity", "symbol"),
+    [
+        (64, 0.0, "se_linear_s8"),
+        (64, 0.7, "se_linear_bitmap_block4_s8"),
+        (64, 0.95, "se_linear_bitmap_block4_s8"),  # filters of 16 blocks: their bits are no more than a count
+        (1024, 0.95, "se_linear_block4_s8"),
+    ],
+)
+def test_size_takes_the_fewest_bytes(features, sparsity, symbol):
+    builder = GraphBuilder((4, features))
+    graph = builder.finish(builder.linear(builder.input, 32, sparsity=sparsity, block=4))
     (call,) = select(graph)
     smallest = min(option.nbytes for option in coding.options(graph)[call.node.name])
     assert call.symbol == symbol
     assert call.encoding.nbytes == smallest
-    assert call.why.startswith("size: best of dense 2048 B, ")
+    assert call.why.startswith(f"size: best of dense {32 * features} B, ")
 
 
 def test_speed_and_balanced_follow_the_prediction():
@@ -129,7 +142,7 @@ def test_speed_and_balanced_follow_the_prediction():
     graph = builder.finish(builder.linear(builder.input, 32, sparsity=0.5, block=4))
     nbytes = {(option.encoding, option.block): option.nbytes for option in coding.options(graph)["linear_0"]}
     speeds = {"se_linear_s8": 90.0, "se_linear_block2_s8": 100.0, "se_linear_block4_s8": 95.0}
-    predict = lambda call: speeds[call.symbol]  # noqa: E731
+    predict = lambda call: speeds.get(call.symbol, 150.0)  # noqa: E731
     (fast,) = select(graph, "speed", predict=predict)
     (balanced,) = select(graph, "balanced", predict=predict)
     assert fast.symbol == "se_linear_s8"
@@ -196,10 +209,61 @@ def test_a_graph_without_data_or_scales_is_selected_too():
     graph = builder.finish(builder.conv2d(builder.input, 4, (3, 3)))
     (node,) = graph.nodes
     bare = graph.with_(data={}, nodes=[type(node)(node.name, ops.Conv2D(), node.inputs, node.output)])
-    density = {node.name: coding.BlockDensity(0.9, 4)}
+    density = {node.name: coding.BlockDensity(0.7, 4)}
     (call,) = kernels.select(bare, coding.options(bare, density), BOARD)
-    assert call.symbol == "se_conv2d_block4_s8"
+    assert call.symbol == "se_conv2d_bitmap_block4_s8"
     assert dict(call.params)["left_shift"] == 0
+
+
+def packed_layer(filters):
+    """A convolution of 36 blocks in each filter, half of them zero, and its options."""
+    b = GraphBuilder((9, 9, 16))
+    graph = b.finish(b.conv2d(b.input, filters, (3, 3), sparsity=0.5, block=4))
+    return graph, coding.options(graph)["conv2d_0"]
+
+
+@pytest.mark.parametrize("code", ["block_rle4", "block_bitmap"])
+def test_packed_weights_are_unpacked_at_once_where_memory_is_free(code):
+    graph, options = packed_layer(120)
+    option = next(o for o in options if (o.encoding, o.block) == (code, 4))
+    (call,) = kernels.select(graph, {"conv2d_0": (option,)}, BOARD)
+    least = dict(call.params)[UNPACKED_BYTES]
+    assert 1024 <= least < option.stored_blocks  # about 2000
+    (roomy,) = call.alternatives
+    more = dict(roomy.params)[UNPACKED_BYTES]
+    assert option.stored_blocks + 36 <= more < option.stored_blocks + 36 + 512
+    assert roomy.scratch_bytes - call.scratch_bytes == more - least
+    assert kernels.fill(call, more - least) == replace(roomy, why=call.why)
+    assert kernels.fill(call, more - least - 1) == call
+    predict = cost.predictor(BOARD)
+    assert predict(roomy) < predict(call)
+
+
+def test_the_scratch_of_packed_weights_does_not_depend_on_which_are_zero():
+    """But for what is free anyway: the arena is predicted from a density."""
+    found = set()
+    for sparsity in (0.45, 0.5, 0.55):
+        b = GraphBuilder((9, 9, 16))
+        graph = b.finish(b.conv2d(b.input, 20, (3, 3), sparsity=sparsity, block=4))
+        option = next(o for o in coding.options(graph)["conv2d_0"] if (o.encoding, o.block) == ("block_bitmap", 4))
+        (call,) = kernels.select(graph, {"conv2d_0": (option,)}, BOARD)
+        assert call.alternatives == ()  # all fit what there is at least
+        found.add(call.scratch_bytes)
+    assert len(found) == 1
+
+
+def test_packed_weights_of_a_pooled_convolution():
+    b = GraphBuilder((16, 16, 16))
+    x = b.conv2d(b.input, 120, (3, 3), sparsity=0.5, block=4, padding=(1, 1, 1, 1))
+    graph = fuse_pooling(b.finish(b.max_pool(x, (2, 2), (2, 2))))
+    option = next(o for o in coding.options(graph)[graph.nodes[0].name] if (o.encoding, o.block) == ("block_rle4", 4))
+    (call,) = kernels.select(graph, {graph.nodes[0].name: (option,)}, BOARD)
+    rooms = [dict(way.params)[UNPACKED_BYTES] for way in (call, *call.alternatives)]
+    assert rooms[0] < option.stored_blocks < rooms[1]
+    assert len(set(rooms[1:])) == 1
+    assert [way.scratch_bytes for way in (call, *call.alternatives)] == sorted(
+        way.scratch_bytes for way in (call, *call.alternatives)
+    )
 
 
 def apply(move, source, output):

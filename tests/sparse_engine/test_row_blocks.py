@@ -254,5 +254,5 @@ def test_lazy_softmax_is_used_in_blocks() -> None:
 def test_weights_of_a_fused_convolution_are_encoded() -> None:
     graph = FUSED["pooled, blocks of 4"]
     call = fused_call(graph)
-    assert (call.encoding_name, call.symbol) == ("block_rle/4", "se_conv2d_block4_s8")
+    assert (call.encoding_name, call.symbol) == ("block_bitmap/4", "se_conv2d_bitmap_block4_s8")
     assert replace(call, alternatives=()).params_type == "se_conv2d_params"

@@ -79,11 +79,13 @@ def lay_out(
         ConfigError: a prescribed encoding that cannot hold its node's weights.
     """
     options = coding.prescribe(coding.options(graph, densities), encodings or {})
-    predict = None if cost.load(board.isa) is None else cost.predictor(board)
+    table = cost.load(board.isa)
+    predict = None if table is None else cost.predictor(board)
+    flash = None if table is None else partial(cost.flash_bytes, graph, board=board, table=table)
 
     def arranged(goal: Objective, limit_bytes: int | None = None) -> Layout:
         calls = kernels.select(
-            graph, options, board, goal, predict=predict, softmax=softmax, scratch_limit_bytes=limit_bytes
+            graph, options, board, goal, predict=predict, flash=flash, softmax=softmax, scratch_limit_bytes=limit_bytes
         )
         return _layout(graph, calls, board)
 

@@ -13,6 +13,8 @@ from tinyformer.sparse_engine.coding import BlockDensity, Option
 from tinyformer.sparse_engine.ir import Graph, GraphError, Node
 from tinyformer.sparse_engine.synthetic import GraphBuilder
 
+SPARSE = [(name, block) for name in ("block_rle", "block_rle4", "block_bitmap") for block in (2, 4)]
+
 
 def model(sparsity: float, block: int) -> Graph:
     """A convolution, a grouped one, a depthwise one and a linear layer."""
@@ -35,18 +37,18 @@ def test_options_of_every_operator():
         kind: options and [(o.encoding, o.block) for o in options] for kind, options in by_kind(graph, found).items()
     }
     assert labels == {
-        "conv2d/1": [("dense", 1), ("block_rle", 2), ("block_rle", 4)],
+        "conv2d/1": [("dense", 1), *SPARSE],
         "conv2d/2": [("dense", 1)],
-        "depthwise_conv2d/": [("dense", 1), ("block_rle", 3)],
+        "depthwise_conv2d/": [("dense", 1), ("block_rle", 3), ("block_bitmap", 3)],
         "lookup/": None,
-        "linear/": [("dense", 1), ("block_rle", 2), ("block_rle", 4)],
+        "linear/": [("dense", 1), *SPARSE],
     }
 
 
 def test_option_bytes_are_those_of_the_encoded_weights():
     graph = model(0.6, 2)
     found = coding.options(graph)
-    for position in range(3):
+    for position in range(7):
         choice = {name: options[min(position, len(options) - 1)] for name, options in found.items()}
         for name, encoded in coding.encode(graph, choice).items():
             option = choice[name]
@@ -56,14 +58,37 @@ def test_option_bytes_are_those_of_the_encoded_weights():
 
 
 @pytest.mark.parametrize("block", [2, 4])
-def test_sparse_only_where_it_is_smaller(block: int):
-    """By Eq. 2 the code pays above sparsity 1 / (block + 1); counts and padding shift that a little."""
-    threshold = 1 / (block + 1)
-    for sparsity, expected in ((threshold - 0.05, "dense"), (threshold + 0.08, "block_rle")):
-        graph = model(sparsity, block)
-        chosen = by_kind(graph, coding.choose(coding.options(graph)))
+@pytest.mark.parametrize(("code", "threshold"), [("block_rle", 1), ("block_rle4", 0.5), ("block_bitmap", 0.125)])
+def test_sparse_only_where_it_is_smaller(code: str, threshold: float, block: int):
+    """By Eq. 2 the paper's code, a byte a block, pays above sparsity 1 / (block + 1); a bitmap above 1 / (8 * block).
+
+    Counts and padding shift that a little.
+    """
+    pays = 0.125 / block if code == "block_bitmap" else threshold / (block + threshold)
+    for sparsity, expected in ((pays - 0.05, "dense"), (pays + 0.08, code)):
+        graph = model(max(0.0, sparsity), block)
+        found = coding.options(graph)
+        alone = {name: [o for o in options if o.encoding in {"dense", code}] for name, options in found.items()}
+        chosen = by_kind(graph, coding.choose(alone))
         assert chosen["conv2d/1"].encoding == chosen["linear/"].encoding == expected
     assert chosen["conv2d/1"].block == block
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "block", "expected"),
+    [
+        (0.0, 2, "dense"),
+        (0.6, 2, "block_bitmap"),
+        (0.7, 4, "block_bitmap"),
+        (0.81, 2, "block_rle4"),
+        (0.95, 4, "block_rle"),
+    ],
+)
+def test_every_code_is_smallest_somewhere(sparsity: float, block: int, expected: str):
+    b = GraphBuilder((1024,))
+    graph = b.finish(b.linear(b.input, 60, sparsity=sparsity, block=block))
+    (chosen,) = coding.choose(coding.options(graph)).values()
+    assert (chosen.encoding, chosen.block) == (expected, 1 if expected == "dense" else block)
 
 
 def test_the_dense_form_wins_a_tie():

@@ -16,8 +16,8 @@ from tinyformer.sparse_engine.coding.block_bitmap import BlockBitmap
 from tinyformer.sparse_engine.coding.block_rle import BlockRle
 from tinyformer.sparse_engine.coding.block_rle4 import BlockRle4
 
-SPARSE: tuple[Encoding, ...] = (BlockRle(), BlockRle4(), BlockBitmap())
-KNOWN = {**coding.ENCODINGS, **{encoding.name: encoding for encoding in SPARSE}}
+KNOWN = coding.ENCODINGS
+SPARSE: tuple[Encoding, ...] = tuple(encoding for name, encoding in KNOWN.items() if name != "dense")
 ENCODINGS = [("dense", 1), *((encoding.name, block) for encoding in SPARSE for block in (2, 3, 4))]
 every_encoding = pytest.mark.parametrize(("name", "block"), ENCODINGS)
 SHAPES = [(1, 1), (5, 12), (3, 7), (4, 3, 3), (6, 5, 4), (2, 3, 3, 8), (3, 1, 1, 6), (2, 2, 3, 1)]
@@ -45,6 +45,8 @@ def check(encoding: Encoding, weight: np.ndarray, block: int) -> EncodedWeights:
     np.testing.assert_array_equal(decoded, weight)
     assert encoded.nbytes == encoding.nbytes(weight, block) == sum(p.array.nbytes for p in encoded.planes)
     assert (encoded.encoding, encoded.block, encoded.shape) == (encoding.name, block, weight.shape)
+    stored = encoded.plane("values").size // block if encoding.name != "dense" else 0
+    assert encoding.blocks_in(encoded.nbytes, weight.shape, block) == stored
     assert all(plane.array.flags.c_contiguous for plane in encoded.planes)
     return encoded
 
@@ -130,29 +132,31 @@ def test_far_blocks_need_inserted_zero_blocks(gap: int, distances: list[int]):
 
 
 def test_block_rle4_by_hand():
-    """Pairs of distances, the first in the low half, each filter from its own byte; of 16 zero blocks one is stored."""
-    weight = np.zeros((3, 60), np.int8)
+    """Eight distances a word, the second four in the high halves; of 16 zero blocks one is stored."""
+    weight = np.zeros((4, 60), np.int8)
     weight[0, [2, 8, 11]] = 1, 2, 3  # blocks 1, 4, 5
     weight[2, [32, 36]] = 4, 5  # blocks 16 and 18: of the 16 before, the last is stored
+    weight[3, [6, 30, 32]] = 6, 7, 8  # blocks 3, 15, 16
     encoded = check(BlockRle4(), weight, 2)
     assert {p.name: p.array.tolist() for p in encoded.planes} == {
-        "counts": [3, 0, 3],
-        "distances": [0x21, 0x00, 0x0F, 0x01],
-        "values": [1, 0, 2, 0, 0, 3, 0, 0, 4, 0, 5, 0],
+        "counts": [3, 0, 3, 3],
+        "distances": [0xBF301201, 0x00000000],
+        "values": [1, 0, 2, 0, 0, 3, 0, 0, 4, 0, 5, 0, 6, 0, 7, 0, 8, 0],
     }
-    assert [p.array.dtype.name for p in encoded.planes] == ["uint16", "uint8", "int8"]
+    assert [p.array.dtype.name for p in encoded.planes] == ["uint16", "uint32", "int8"]
 
 
 def test_block_bitmap_by_hand():
+    """Bits from the top of each word, the filters' one after the other."""
     weight = np.zeros((2, 36), np.int8)
     weight[0, [0, 19]] = 1, 2  # blocks 0 and 9
-    weight[1, 34] = 3  # block 17
+    weight[1, [0, 34]] = 4, 3  # blocks 0 and 17: 18 and 35 of all
     encoded = check(BlockBitmap(), weight, 2)
     assert {p.name: p.array.tolist() for p in encoded.planes} == {
-        "bitmap": [1, 2, 0, 0, 0, 2],
-        "values": [1, 0, 0, 2, 3, 0],
+        "bitmap": [1 << 31 | 1 << 22 | 1 << 13, 1 << 28],
+        "values": [1, 0, 0, 2, 4, 0, 3, 0],
     }
-    assert [p.array.dtype.name for p in encoded.planes] == ["uint8", "int8"]
+    assert [p.array.dtype.name for p in encoded.planes] == ["uint32", "int8"]
 
 
 @pytest.mark.parametrize("gap", [15, 16, 17, 255, 256, 257, 511, 512, 1000])
@@ -177,10 +181,14 @@ def test_smaller_than_the_papers_code(sparsity: float, block: int, least: float)
         assert best <= (1 - least) * paper
 
 
-@pytest.mark.parametrize(("encoding", "extra"), [(BlockRle(), 65535), (BlockRle4(), 32768)], ids=["rle", "rle4"])
+@pytest.mark.parametrize(
+    ("encoding", "extra"),
+    [(BlockRle(), 2 + 65535), (BlockRle4(), 2 + 32768), (BlockBitmap(), 8192)],
+    ids=lambda value: getattr(value, "name", ""),
+)
 def test_too_many_blocks_in_a_filter(encoding: Encoding, extra: int):
     weight = np.ones((1, 2 * 65535), np.int8)
-    assert encoding.nbytes(weight, 2) == 2 + extra + 2 * 65535
+    assert encoding.nbytes(weight, 2) == extra + 2 * 65535
     weight = np.ones((1, 2 * 65536), np.int8)
     assert encoding.nbytes(weight, 2) is None
     assert encoding.expected_nbytes(weight.shape, 2, BlockDensity(0.0, 2)) is None

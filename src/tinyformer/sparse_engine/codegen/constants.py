@@ -26,6 +26,9 @@ _ROLES: Mapping[type[Operator], tuple[str, ...]] = {
     ops.Lookup: ("input", "table"),
 }
 
+_STRUCTS = {"block_rle": "se_block_weights", "block_rle4": "se_rle4_weights", "block_bitmap": "se_bitmap_weights"}
+"""Encoding -> the struct of ``runtime/se_kernels.h`` whose fields are its planes."""
+
 
 @dataclass(frozen=True)
 class ConstantArray:
@@ -54,8 +57,9 @@ class ConstantArray:
 
 @dataclass(frozen=True)
 class BlockStruct:
-    """One ``se_block_weights``: the symbols of its planes in the struct's order."""
+    """One struct of block weights: its C type, and the symbols of its planes in the struct's order."""
 
+    c_type: str
     symbol: str
     planes: tuple[str, ...]
 
@@ -92,8 +96,8 @@ class ConstantPool:
             self.weights[index] = self.add(f"weights_{index}", encoded.planes[0].array, comment)
             return
         planes = tuple(self.add(f"{p.name}_{index}", p.array, f"{comment}, {p.name}") for p in encoded.planes)
-        struct = BlockStruct(f"{self.name}_weights_{index}", planes)
-        same = [other.symbol for other in self.blocks if other.planes == planes]
+        struct = BlockStruct(_STRUCTS[encoded.encoding], f"{self.name}_weights_{index}", planes)
+        same = [other.symbol for other in self.blocks if (other.c_type, other.planes) == (struct.c_type, planes)]
         if not same:
             self.blocks.append(struct)
         self.weights[index] = f"&{same[0] if same else struct.symbol}"

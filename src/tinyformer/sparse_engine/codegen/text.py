@@ -9,22 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyformer.errors import ConfigError
+from tinyformer.sparse_engine.codegen.reserved import HEADERS, PORT_HEADERS, WORDS
 
 LINE_WIDTH = 120
 _INDENT = "    "
 _VARIABLES = ("i", "j", "k")
 NAME_LENGTH_MAX = 40
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
-_RESERVED = frozenset(
-    {
-        *("auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern"),
-        *("float", "for", "goto", "if", "inline", "int", "long", "main", "register", "restrict", "return", "short"),
-        *("signed", "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile"),
-        *("while", "asm", "bool", "catch", "class", "constexpr", "delete", "false", "friend", "mutable", "namespace"),
-        *("new", "nullptr", "operator", "private", "protected", "public", "template", "this", "throw", "true", "try"),
-        *("typename", "using", "virtual"),
-    }
-)
 _INT32_MIN, _INT32_MAX = -(2**31), 2**31 - 1
 
 C_TYPES = {
@@ -33,6 +24,7 @@ C_TYPES = {
     np.dtype(np.int16): "int16_t",
     np.dtype(np.uint16): "uint16_t",
     np.dtype(np.int32): "int32_t",
+    np.dtype(np.uint32): "uint32_t",
 }
 
 
@@ -40,15 +32,18 @@ def check_name(name: str) -> str:
     """Return a prefix for C identifiers unchanged.
 
     Raises:
-        ConfigError: it is no C identifier, is reserved, or would collide with the runtime's own names.
+        ConfigError: it is no C identifier, is reserved, or would collide with the runtime's own names or with a header.
     """
     allowed = f"use a letter, then letters, digits or '_', at most {NAME_LENGTH_MAX} characters"
     if not _NAME.match(name) or len(name) > NAME_LENGTH_MAX:
         raise ConfigError(f"name {name!r} is not a C identifier: {allowed}")
-    if name.lower() in _RESERVED:
+    if name.lower() in WORDS:
         raise ConfigError(f"name '{name}' is a reserved word of C or C++: {allowed}")
     if name.lower() == "se" or name.lower().startswith("se_"):
         raise ConfigError(f"name '{name}' is taken by the runtime, whose names start with 'se_': choose another prefix")
+    if name.lower() in HEADERS | PORT_HEADERS:
+        whose = "the bundle's port" if name.lower() in PORT_HEADERS else "C's libraries"
+        raise ConfigError(f"name '{name}' would hide the header {name.lower()}.h of {whose}: choose another prefix")
     return name
 
 
@@ -105,7 +100,8 @@ def fill(items: Sequence[str], first: str, then: str, last: str) -> list[str]:
 
 def array(values: npt.NDArray[np.integer]) -> str:
     """Return the elements of an array as the inside of a C initialiser."""
-    return "\n".join(fill([integer(value) for value in values.ravel().tolist()], _INDENT, _INDENT, ","))
+    literal = "0x{:08x}u".format if values.dtype == np.uint32 else integer  # words of packed bits
+    return "\n".join(fill([literal(value) for value in values.ravel().tolist()], _INDENT, _INDENT, ","))
 
 
 def strides(steps: Sequence[int]) -> str:

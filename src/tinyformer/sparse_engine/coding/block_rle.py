@@ -80,6 +80,10 @@ class BlockRle:
         per_filter = stored_blocks.expected_count(shape, block, STEP, density)
         return None if per_filter > COUNT_MAX else _nbytes(shape[0], round(shape[0] * per_filter), block)
 
+    def blocks_in(self, nbytes: int, shape: Shape, block: int) -> int:
+        """Return how many blocks are stored in some bytes."""
+        return (nbytes - 2 * shape[0]) // (1 + block)
+
 
 def compression_ratio(sparsity: float, block: int) -> float:
     """Return dense bytes over coded bytes as the paper estimates them, without counts, padding and inserted blocks.

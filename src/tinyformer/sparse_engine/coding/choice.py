@@ -9,22 +9,26 @@ import numpy as np
 
 from tinyformer.errors import ConfigError
 from tinyformer.sparse_engine import ops
+from tinyformer.sparse_engine.coding.block_bitmap import BlockBitmap
 from tinyformer.sparse_engine.coding.block_rle import BlockRle
+from tinyformer.sparse_engine.coding.block_rle4 import BlockRle4
 from tinyformer.sparse_engine.coding.dense import Dense
 from tinyformer.sparse_engine.coding.encoding import BlockDensity, EncodedWeights, Encoding, Int8Array
 from tinyformer.sparse_engine.ir import Graph, GraphError, Node
 
-ENCODINGS: Mapping[str, Encoding] = {encoding.name: encoding for encoding in (Dense(), BlockRle())}
+_ALL: tuple[Encoding, ...] = (Dense(), BlockRle(), BlockRle4(), BlockBitmap())
+ENCODINGS: Mapping[str, Encoding] = {encoding.name: encoding for encoding in _ALL}
 _UNPRUNED = BlockDensity(0.0, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An encoding, its block size (1 for the dense form), and the bytes a layer takes in it."""
+    """An encoding, its block size (1 for the dense form), the bytes a layer takes in it, and the blocks it stores."""
 
     encoding: str
     block: int
     nbytes: int
+    stored_blocks: int = 0
 
 
 def options(graph: Graph, densities: Mapping[str, BlockDensity] | None = None) -> Mapping[str, tuple[Option, ...]]:
@@ -44,17 +48,17 @@ def options(graph: Graph, densities: Mapping[str, BlockDensity] | None = None) -
 
 def _node_options(graph: Graph, node: Node, density: BlockDensity) -> list[Option]:
     name = node.inputs[1]
-    weight = graph.data.get(name)
+    weight, shape = graph.data.get(name), graph.tensors[name].shape
     operator = ops.with_weights(node.op) or node.op
     found = []
     for encoding in ENCODINGS.values():
         for block in encoding.blocks(operator):
             if weight is None:
-                nbytes = encoding.expected_nbytes(graph.tensors[name].shape, block, density)
+                nbytes = encoding.expected_nbytes(shape, block, density)
             else:
                 nbytes = encoding.nbytes(weight.astype(np.int8, copy=False), block)
             if nbytes is not None:
-                found.append(Option(encoding.name, block, nbytes))
+                found.append(Option(encoding.name, block, nbytes, encoding.blocks_in(nbytes, shape, block)))
     return found
 
 

@@ -42,3 +42,7 @@ class Dense:
     def expected_nbytes(self, shape: Shape, block: int, density: BlockDensity) -> int:  # noqa: ARG002
         """Return one byte per weight, whatever the density."""
         return prod(shape)
+
+    def blocks_in(self, nbytes: int, shape: Shape, block: int) -> int:  # noqa: ARG002
+        """Return 0."""
+        return 0

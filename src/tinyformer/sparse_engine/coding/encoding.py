@@ -99,6 +99,10 @@ class Encoding(Protocol):
         """Return the bytes that weights of a shape and density will take on average; None when they will not fit."""
         ...
 
+    def blocks_in(self, nbytes: int, shape: Shape, block: int) -> int:
+        """Return how many blocks weights of a shape store that take some bytes; 0 for the dense form."""
+        ...
+
 
 def lines(shape: Shape) -> tuple[int, int, int]:
     """Return a weight's (filters, lines of a filter, elements of a line)."""

@@ -1,6 +1,16 @@
 """Predicted costs of kernel calls: tables fitted on the emulated cores."""
 
-from tinyformer.sparse_engine.cost.model import Prediction, counts, instructions, predict, predictor
+from tinyformer.sparse_engine.cost.model import Prediction, counts, flash_bytes, instructions, predict, predictor
 from tinyformer.sparse_engine.cost.table import CostTable, StartupCost, load
 
-__all__ = ["CostTable", "Prediction", "StartupCost", "counts", "instructions", "load", "predict", "predictor"]
+__all__ = [
+    "CostTable",
+    "Prediction",
+    "StartupCost",
+    "counts",
+    "flash_bytes",
+    "instructions",
+    "load",
+    "predict",
+    "predictor",
+]

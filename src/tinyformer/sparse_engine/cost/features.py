@@ -8,8 +8,10 @@ One function per kernel family returns named counts for the parameters of a call
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import product
 from math import expm1
 
+from tinyformer.sparse_engine.cost import unpacking
 from tinyformer.sparse_engine.fixed_point import INT8_MAX, INT8_MIN
 
 WIDE_PIXELS, PIXELS = 8, 4  # SE_WIDE_PIXELS, SE_PIXELS: outputs that share one decoded weight
@@ -261,6 +263,11 @@ def _depthwise_block(p: Params, blocks: float) -> Counts:
     return counts
 
 
+def _depthwise_bitmap(p: Params, blocks: float) -> Counts:
+    in_filter = p["kernel_height"] * -(-p["kernel_width"] // 3)
+    return _depthwise_block(p, blocks) | {"bit": p["input_channels"] * in_filter}
+
+
 def _matmul(p: Params, blocks: float) -> Counts:  # noqa: ARG001 - one signature for all
     batch, rows, columns = p["batch"], p["rows"], p["columns"]
     quads, pairs, lasts = p["depth"] // 4, p["depth"] // 2 % 2, p["depth"] % 2
@@ -391,11 +398,20 @@ FEATURES: Mapping[str, Features] = {
     "se_linear_s8": _linear,
     "se_linear_block2_s8": _linear_block(2),
     "se_linear_block4_s8": _linear_block(4),
+    **{
+        f"se_linear_{code}_block{block}_s8": unpacking.counted(code, block, _linear_block(block), _strips_by_width)
+        for code, block in product(("rle4", "bitmap"), (2, 4))
+    },
     "se_conv2d_s8": _conv2d,
     "se_conv2d_block2_s8": _conv2d_block(2),
     "se_conv2d_block4_s8": _conv2d_block(4),
+    **{
+        f"se_conv2d_{code}_block{block}_s8": unpacking.counted(code, block, _conv2d_block(block), _strips_by_width)
+        for code, block in product(("rle4", "bitmap"), (2, 4))
+    },
     "se_depthwise_conv2d_s8": _depthwise,
     "se_depthwise_conv2d_block3_s8": _depthwise_block,
+    "se_depthwise_conv2d_bitmap_block3_s8": _depthwise_bitmap,
     "se_matmul_s8": _matmul,
     "se_softmax_s8": _rows,
     "se_softmax_lazy_s8": _lazy_rows,

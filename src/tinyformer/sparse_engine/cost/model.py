@@ -11,17 +11,17 @@ from tinyformer.boards import Board
 from tinyformer.errors import ConfigError
 from tinyformer.sparse_engine.coding import Option
 from tinyformer.sparse_engine.cost.features import FEATURES
-from tinyformer.sparse_engine.cost.table import CostTable, load
+from tinyformer.sparse_engine.cost.table import CostTable, StartupCost, load
 from tinyformer.sparse_engine.ir import Graph
 from tinyformer.sparse_engine.kernels import CCall, IntegerArgument, KernelCall, Params, Predict, TensorArgument
 
 _WORD_BYTES = 4
 _BORDER_ALIGNMENT = 8
-_BLOCK_STRUCT_BYTES = 3 * _WORD_BYTES
+_WEIGHTS_STRUCT_BYTES = {"block_rle": 3 * _WORD_BYTES, "block_rle4": 3 * _WORD_BYTES, "block_bitmap": 2 * _WORD_BYTES}
 _KEPT_PREDICTIONS = 16384
 STRUCT_BYTES = {
-    "se_conv2d_params": 21 * _WORD_BYTES,
-    "se_linear_params": 8 * _WORD_BYTES,
+    "se_conv2d_params": 22 * _WORD_BYTES,
+    "se_linear_params": 9 * _WORD_BYTES,
     "se_matmul_params": 12 * _WORD_BYTES,
     "se_softmax_params": 7 * _WORD_BYTES,
     "se_layer_norm_params": 10 * _WORD_BYTES,
@@ -59,13 +59,6 @@ def _parameters(params: Params, elements: int | None) -> dict[str, int]:
     return found if elements is None else found | {"elements": elements}
 
 
-def stored_blocks(option: Option | None, filters: int) -> float:
-    """Return the number of blocks that an encoding of ``filters`` filters stores, 0 for the dense form."""
-    if option is None or option.block == 1:
-        return 0.0
-    return (option.nbytes - 2 * filters) / (1 + option.block)
-
-
 def counts(call: CCall, option: Option | None) -> Mapping[str, float]:
     """Return how often each part of a C function's loops runs."""
     return _counts(call.symbol, call.params, _elements(call), option)
@@ -75,8 +68,8 @@ def counts(call: CCall, option: Option | None) -> Mapping[str, float]:
 def _counts(symbol: str, params: Params, elements: int | None, option: Option | None) -> Mapping[str, float]:
     """Count for all calls that differ in arguments alone: networks repeat their blocks, searches their candidates."""
     values = _parameters(params, elements)
-    filters = values.get("output_channels", values.get("output_features", 0))
-    return MappingProxyType({"call": 1.0, **FEATURES[symbol](values, stored_blocks(option, filters))})
+    stored_blocks = 0 if option is None else option.stored_blocks
+    return MappingProxyType({"call": 1.0, **FEATURES[symbol](values, stored_blocks)})
 
 
 @lru_cache(maxsize=16)
@@ -125,20 +118,28 @@ def predict(graph: Graph, calls: Sequence[KernelCall], arena_bytes: int, board: 
     if table is None:
         return None
     layers = tuple(round(instructions(call, table)) for call in calls)
-    startup = table.startups.get(board.startup, table.startups["generic"])  # the others add a few hundred bytes
+    borders = sum(_rounded(graph.tensors[name].nbytes, _BORDER_ALIGNMENT) for name in (graph.input, graph.output))
+    return Prediction(
+        flash_bytes=flash_bytes(graph, calls, board, table),
+        ram_bytes=_startup(table, board).ram_bytes + arena_bytes + borders + board.stack_bytes,
+        instructions=round(table.run_instructions) + sum(layers),
+        layer_instructions=layers,
+    )
+
+
+def flash_bytes(graph: Graph, calls: Sequence[KernelCall], board: Board, table: CostTable) -> int:
+    """Return the predicted flash bytes of an image: start-up, kernels, what calls them, weights and other constants."""
     code: dict[str, int] = {}
     for call in calls:
         for c_call in call.calls:
             code |= table.functions[c_call.symbol]
     constants = sum(constant_bytes(graph, call) for call in calls)
     around = sum(table.node_bytes[c_call.symbol] for call in calls for c_call in call.calls)
-    borders = sum(_rounded(graph.tensors[name].nbytes, _BORDER_ALIGNMENT) for name in (graph.input, graph.output))
-    return Prediction(
-        flash_bytes=startup.flash_bytes + sum(code.values()) + around + constants,
-        ram_bytes=startup.ram_bytes + arena_bytes + borders + board.stack_bytes,
-        instructions=round(table.run_instructions) + sum(layers),
-        layer_instructions=layers,
-    )
+    return _startup(table, board).flash_bytes + sum(code.values()) + around + constants
+
+
+def _startup(table: CostTable, board: Board) -> StartupCost:
+    return table.startups.get(board.startup, table.startups["generic"])  # the others add a few hundred bytes
 
 
 def constant_bytes(graph: Graph, call: KernelCall) -> int:
@@ -146,7 +147,7 @@ def constant_bytes(graph: Graph, call: KernelCall) -> int:
     total = sum(STRUCT_BYTES.get(c_call.params_type or "", 0) for c_call in call.calls)
     if call.encoding is not None:
         total += _rounded(call.encoding.nbytes, _WORD_BYTES)
-        total += 0 if call.encoding.block == 1 else _BLOCK_STRUCT_BYTES
+        total += _WEIGHTS_STRUCT_BYTES.get(call.encoding.encoding, 0)
     names = {
         argument.name
         for c_call in call.calls

@@ -11,12 +11,13 @@ from tinyformer.sparse_engine.kernels.calls import (
     WeightsArgument,
 )
 from tinyformer.sparse_engine.kernels.catalogue import CATALOGUE, Kernel
-from tinyformer.sparse_engine.kernels.selection import Objective, Predict, SoftmaxVariant, fill, select
+from tinyformer.sparse_engine.kernels.selection import Flash, Objective, Predict, SoftmaxVariant, fill, select
 
 __all__ = [
     "CATALOGUE",
     "Argument",
     "CCall",
+    "Flash",
     "IntegerArgument",
     "Kernel",
     "KernelCall",

@@ -15,7 +15,7 @@ from tinyformer.errors import UnsupportedModelError
 from tinyformer.sparse_engine import ops
 from tinyformer.sparse_engine.fixed_point import INT8_MAX, INT8_MIN
 from tinyformer.sparse_engine.ir import DType, Graph, Node, Operator
-from tinyformer.sparse_engine.kernels import movement
+from tinyformer.sparse_engine.kernels import movement, packed
 from tinyformer.sparse_engine.kernels.calls import (
     Argument,
     CCall,
@@ -266,26 +266,31 @@ def _pad(graph: Graph, node: Node, symbol: str) -> tuple[CCall, ...]:
     return CCall("se_fill_s8", fill), _move(node, symbol, x, inside)
 
 
-_BLOCK2, _BLOCK4, _BLOCK3 = ("block_rle", 2), ("block_rle", 4), ("block_rle", 3)
+_CODES = {"": "block_rle", "rle4_": "block_rle4", "bitmap_": "block_bitmap"}  # by part of a symbol
+
+
+def _sparse(op: str, build: Build, when: Condition = _always) -> tuple[Kernel, ...]:
+    """Return the kernels that read blocks of 2 and of 4, in every code."""
+    return tuple(
+        Kernel(f"se_{op}_{part}block{block}_s8", packed.least(build, block) if part else build, (code, block), when)
+        for part, code in _CODES.items()
+        for block in (2, 4)
+    )
+
 
 CATALOGUE: Mapping[type[Operator], tuple[Kernel, ...]] = {
     ops.Conv2D: (  # a 1x1 convolution is a linear layer whose rows are pixels
         Kernel("se_linear_s8", _linear, DENSE, _is_pointwise),
-        Kernel("se_linear_block2_s8", _linear, _BLOCK2, _is_pointwise),
-        Kernel("se_linear_block4_s8", _linear, _BLOCK4, _is_pointwise),
+        *_sparse("linear", _linear, _is_pointwise),
         Kernel("se_conv2d_s8", _conv2d, DENSE),
-        Kernel("se_conv2d_block2_s8", _conv2d, _BLOCK2, _is_ungrouped),
-        Kernel("se_conv2d_block4_s8", _conv2d, _BLOCK4, _is_ungrouped),
+        *_sparse("conv2d", _conv2d, _is_ungrouped),
     ),
     ops.DepthwiseConv2D: (
         Kernel("se_depthwise_conv2d_s8", _conv2d, DENSE, overwrites=_depthwise_in_place),
-        Kernel("se_depthwise_conv2d_block3_s8", _conv2d, _BLOCK3, overwrites=_depthwise_in_place),
+        Kernel("se_depthwise_conv2d_block3_s8", _conv2d, ("block_rle", 3), overwrites=_depthwise_in_place),
+        Kernel("se_depthwise_conv2d_bitmap_block3_s8", _conv2d, ("block_bitmap", 3), overwrites=_depthwise_in_place),
     ),
-    ops.Linear: (
-        Kernel("se_linear_s8", _linear, DENSE),
-        Kernel("se_linear_block2_s8", _linear, _BLOCK2),
-        Kernel("se_linear_block4_s8", _linear, _BLOCK4),
-    ),
+    ops.Linear: (Kernel("se_linear_s8", _linear, DENSE), *_sparse("linear", _linear)),
     ops.MatMul: (Kernel("se_matmul_s8", _matmul),),
     ops.Softmax: (
         Kernel("se_softmax_s8", _softmax, variant="table", overwrites=_element_by_element),
@@ -337,5 +342,5 @@ def find(graph: Graph, node: Node, encoding: tuple[str, int] | None, variant: st
 
 def windowed(graph: Graph, node: Node, encoding: tuple[str, int]) -> Kernel | None:
     """Return the kernel that computes a convolution row by row, not as a linear layer; None without one."""
-    rows = (row for row in CATALOGUE[ops.Conv2D] if row.build is _conv2d and row.encoding == encoding)
+    rows = (row for row in CATALOGUE[ops.Conv2D] if row.when is not _is_pointwise and row.encoding == encoding)
     return next((row for row in rows if row.when(graph, node)), None)

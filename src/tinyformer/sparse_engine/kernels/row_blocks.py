@@ -6,8 +6,9 @@ What lies between the parts exists for these rows only, in scratch:
 * Attention: the scores of some queries, their softmax in the same place, then their sums of the values. As the queries
   are not needed again, the sums may take their place.
 
-More rows at a time take fewer instructions, since every call sets up what its rows share, and more scratch. The fewest
-rows are what a node asks for; the others are its alternatives, for memory that is free anyway.
+More rows at a time take fewer instructions, since every call sets up what its rows share, and more scratch; so does
+unpacking all distances of packed weights at once. The fewest rows are what a node asks for; the others are its
+alternatives, for memory that is free anyway.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 from tinyformer.sparse_engine import ops
 from tinyformer.sparse_engine.coding import Option
 from tinyformer.sparse_engine.ir import Graph, Node, Operator, Tensor
-from tinyformer.sparse_engine.kernels import catalogue
+from tinyformer.sparse_engine.kernels import catalogue, packed
 from tinyformer.sparse_engine.kernels.calls import (
     Argument,
     CCall,
@@ -55,9 +56,11 @@ def pooled_conv2d(
     (conv,) = kernel.build(inner, conv_node, kernel.symbol)
     pool_node = Node(node.name, op.pool, (full.name,), node.output)
     (pool,) = catalogue.CATALOGUE[ops.MaxPool2D][0].build(inner, pool_node, "se_max_pool2d_s8")
-    return tuple(
-        _pooled(node, option, conv, pool, op, rows) for rows in _doubled(1, graph.tensors[node.output].shape[0])
-    )
+    roomy = conv if option is None else packed.at_once(conv, option)
+    numbers = _doubled(1, graph.tensors[node.output].shape[0])
+    least = _pooled(node, option, conv, pool, op, numbers[0])
+    more = numbers[1:] if roomy is conv else numbers
+    return (least, *(_pooled(node, option, roomy, pool, op, rows) for rows in more))
 
 
 def _doubled(least: int, most: int) -> list[int]:

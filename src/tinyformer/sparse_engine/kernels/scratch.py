@@ -52,6 +52,16 @@ def conv2d_block4(p: Params) -> int:
     return _window_strip(p, -(-p["input_channels"] // 4) * 4, 4)
 
 
+def _rle4(strip: Callable[[Params], int]) -> Callable[[Params], int]:
+    """Return the bytes of a kernel of packed distances: those of ``strip``, and room to unpack them."""
+    return lambda p: strip(p) + p["unpacked_bytes"]
+
+
+def _bitmap(strip: Callable[[Params], int]) -> Callable[[Params], int]:
+    """Return the bytes of a kernel of bitmaps: those of ``strip``, room for distances, and the filters' counts."""
+    return lambda p: strip(p) + p["unpacked_bytes"] + 2 * p.get("output_channels", p.get("output_features", 0))
+
+
 def depthwise_conv2d(p: Params) -> int:
     """Return the bytes of the depthwise kernels: four channels' weights as blocks, and their input rows, each twice."""
     in_row = -(-p["kernel_width"] // 3)
@@ -100,6 +110,15 @@ SCRATCH_BYTES: Mapping[str, Callable[[Params], int]] = MappingProxyType(
         "se_linear_s8": linear,
         "se_linear_block2_s8": linear_block2,
         "se_linear_block4_s8": linear,
+        "se_conv2d_rle4_block2_s8": _rle4(conv2d_block2),
+        "se_conv2d_rle4_block4_s8": _rle4(conv2d_block4),
+        "se_conv2d_bitmap_block2_s8": _bitmap(conv2d_block2),
+        "se_conv2d_bitmap_block4_s8": _bitmap(conv2d_block4),
+        "se_depthwise_conv2d_bitmap_block3_s8": depthwise_conv2d,
+        "se_linear_rle4_block2_s8": _rle4(linear_block2),
+        "se_linear_rle4_block4_s8": _rle4(linear),
+        "se_linear_bitmap_block2_s8": _bitmap(linear_block2),
+        "se_linear_bitmap_block4_s8": _bitmap(linear),
         "se_matmul_s8": matmul,
         "se_softmax_s8": softmax,
         "se_softmax_lazy_s8": softmax_lazy,

@@ -11,7 +11,7 @@ from tinyformer.errors import ConfigError, UnsupportedModelError
 from tinyformer.sparse_engine import ops
 from tinyformer.sparse_engine.coding import Option
 from tinyformer.sparse_engine.ir import Graph, Node
-from tinyformer.sparse_engine.kernels import catalogue, row_blocks
+from tinyformer.sparse_engine.kernels import catalogue, packed, row_blocks
 from tinyformer.sparse_engine.kernels.alike import once_for_layers_alike
 from tinyformer.sparse_engine.kernels.calls import CCall, KernelCall
 from tinyformer.sparse_engine.kernels.scratch import WIDE_PIXELS, scratch_bytes
@@ -19,6 +19,8 @@ from tinyformer.sparse_engine.kernels.scratch import WIDE_PIXELS, scratch_bytes
 Objective = Literal["size", "speed", "balanced"]
 SoftmaxVariant = Literal["table", "lazy"]
 Predict = Callable[[KernelCall], float]
+Flash = Callable[[Sequence[KernelCall]], int]
+_PACKED = frozenset({"block_rle4", "block_bitmap"})
 
 
 def select(
@@ -28,6 +30,7 @@ def select(
     objective: Objective = "size",
     *,
     predict: Predict | None = None,
+    flash: Flash | None = None,
     softmax: SoftmaxVariant = "table",
     scratch_limit_bytes: int | None = None,
 ) -> tuple[KernelCall, ...]:
@@ -37,9 +40,11 @@ def select(
         graph: a lowered graph.
         options: the encodings of each node with weights (``coding.options``).
         board: the target.
-        objective: "size" takes the fewest weight bytes, "speed" the fewest predicted instructions, "balanced" the
-            smallest product of both. The dense form wins a tie.
+        objective: "size" takes the fewest weight bytes, "speed" the fewest predicted instructions among encodings
+            that need not be unpacked, "balanced" the smallest product of both. The dense form wins a tie.
         predict: predicted instructions of a call on the board; needed for "speed" and "balanced".
+        flash: predicted flash bytes of an image, kernels' code included; with it, "size" leaves out an encoding that
+            saves less in the weights of all nodes than its kernels take.
         softmax: the kernel for every Softmax.
         scratch_limit_bytes: strips are as wide (``pixels`` in ``runtime/se_kernels.h``) as no more scratch than this
             allows, and encodings whose kernel needs no more are preferred; where none does, the least is taken.
@@ -57,13 +62,17 @@ def select(
         raise ConfigError(f"softmax '{softmax}': allowed are {', '.join(get_args(SoftmaxVariant))}")
     if predict is None and objective != "size":
         raise ConfigError(f"objective '{objective}' needs a cost table: pass predict=cost.predictor(...)")
-    chosen = []
-    for node in graph.nodes:
-        if isinstance(node.op, ops.Reshape):
-            continue
-        found = _calls(graph, node, options.get(node.name), softmax, board, scratch_limit_bytes)
-        chosen.append(_choose(_within(found, scratch_limit_bytes), objective, predict))
-    return tuple(chosen)
+    candidates = [
+        _within(_calls(graph, node, options.get(node.name), softmax, board, scratch_limit_bytes), scratch_limit_bytes)
+        for node in graph.nodes
+        if not isinstance(node.op, ops.Reshape)
+    ]
+    if objective == "speed":
+        candidates = [_without_packed(found) for found in candidates]
+    chosen = tuple(_choose(found, objective, predict) for found in candidates)
+    if objective == "size" and flash is not None:
+        return _smallest_image(candidates, chosen, predict, flash)
+    return chosen
 
 
 def fill(call: KernelCall, room_bytes: int) -> KernelCall:
@@ -99,10 +108,20 @@ def _calls(
         calls = kernel.build(graph, node, kernel.symbol)
         overwrites = kernel.overwrites(graph, node)
         narrow = KernelCall(node, calls, option, _most_scratch(calls), overwrites=overwrites)
-        found.append(_widest(narrow, board, limit_bytes))
+        found.append(_widest(_with_roomier(narrow), board, limit_bytes))
     if not found:
         raise UnsupportedModelError(f"node {node.name} ({node.op.kind}): no kernel reads its weights in any encoding")
     return found
+
+
+def _with_roomier(call: KernelCall) -> KernelCall:
+    """Return the call with the alternative that unpacks all its weights at once, if that takes more scratch."""
+    if call.encoding is None:
+        return call
+    calls = tuple(packed.at_once(c_call, call.encoding) for c_call in call.calls)
+    if calls == call.calls:
+        return call
+    return replace(call, alternatives=(replace(call, calls=calls, scratch_bytes=_most_scratch(calls)),))
 
 
 def _widest(call: KernelCall, board: Board, limit_bytes: int | None) -> KernelCall:
@@ -125,6 +144,51 @@ def _within(found: list[KernelCall], limit_bytes: int | None) -> list[KernelCall
         return found
     least = min(call.scratch_bytes for call in found)
     return [call for call in found if call.scratch_bytes <= max(limit_bytes, least)]
+
+
+def _without_packed(found: list[KernelCall]) -> list[KernelCall]:
+    """Return the calls that unpack nothing: the others run the same loops and take longer, whatever is predicted."""
+    return [call for call in found if _encoding(call) not in _PACKED] or found
+
+
+def _smallest_image(
+    candidates: Sequence[list[KernelCall]], chosen: tuple[KernelCall, ...], predict: Predict | None, flash: Flash
+) -> tuple[KernelCall, ...]:
+    """Return the smallest calls without the encodings whose kernels take more flash than they save in weights.
+
+    To the dense form one encoding after the other is added, that which saves most first, for as long as the image
+    shrinks; ``chosen``, the calls of fewest weight bytes, stay where that ends no lower.
+    """
+
+    def with_allowed(names: frozenset[str]) -> tuple[int, frozenset[str], tuple[KernelCall, ...]]:
+        left = ([call for call in found if _coded(call) <= names] or found for found in candidates)
+        calls = tuple(_choose(found, "size", predict) for found in left)
+        return flash(calls), names, calls
+
+    used = frozenset().union(*(_coded(call) for found in candidates for call in found))
+    least, allowed, smallest = with_allowed(frozenset())
+    while used - allowed:
+        more = min((with_allowed(allowed | {name}) for name in sorted(used - allowed)), key=lambda tried: tried[0])
+        if more[0] >= least:
+            break
+        least, allowed, smallest = more
+    if flash(chosen) <= least:
+        return chosen
+    return tuple(
+        before
+        if call.encoding == before.encoding
+        else replace(call, why=f"{call.why}; {before.encoding_name} saves less than its kernels take")
+        for call, before in zip(smallest, chosen, strict=True)
+    )
+
+
+def _coded(call: KernelCall) -> frozenset[str]:
+    """Return the name of a call's encoding as a set, empty for the dense form and without weights."""
+    return frozenset() if _encoding(call) in {None, catalogue.DENSE[0]} else frozenset({call.encoding_name})
+
+
+def _encoding(call: KernelCall) -> str | None:
+    return None if call.encoding is None else call.encoding.encoding
 
 
 def _choose(found: list[KernelCall], objective: Objective, predict: Predict | None) -> KernelCall:

@@ -30,6 +30,22 @@ typedef struct {
     const int8_t *values;     /* b per stored block, 4-byte aligned */
 } se_block_weights;
 
+/* The same with distances of four bits: of 16 zero blocks or more every 16th is stored, with distance 15. The distances
+ * of all channels together lie eight in a word: byte k of word i holds distance 8 i + k in its low half and distance
+ * 8 i + k + 4 in its high half. */
+typedef struct {
+    const uint16_t *counts;    /* one per output channel */
+    const uint32_t *distances; /* one word per eight stored blocks */
+    const int8_t *values;      /* b per stored block, 4-byte aligned */
+} se_rle4_weights;
+
+/* The same with a bit for every block, set where it is stored: those of all channels together, the first of them bit 31
+ * of the first word. Of 256 zero blocks of a channel or more every 256th is stored. */
+typedef struct {
+    const uint32_t *bitmap; /* one word per 32 blocks */
+    const int8_t *values;   /* b per stored block, 4-byte aligned */
+} se_bitmap_weights;
+
 /* Convolution and linear kernels widen the input of several outputs into a strip in scratch, and use each weight for all
  * of them. `pixels` says for how many at most: 8 is faster on cores with the DSP extension, 4 takes half the scratch. */
 
@@ -46,6 +62,7 @@ typedef struct {
     int32_t input_zero_point, output_zero_point;
     int32_t left_shift;
     int32_t low, high;
+    int32_t unpacked_bytes; /* of scratch for distances: see the packed variants */
 } se_conv2d_params;
 
 /* weights: (output_channels, kernel_height, kernel_width, input_channels / groups) */
@@ -61,10 +78,28 @@ void se_conv2d_block4_s8(const se_conv2d_params *p, const int8_t *input, const s
 int32_t se_conv2d_block2_s8_scratch_bytes(const se_conv2d_params *p);
 int32_t se_conv2d_block4_s8_scratch_bytes(const se_conv2d_params *p);
 
+/* The packed variants, distances of four bits and bitmaps: unpacked_bytes of scratch take distances as se_block_weights
+ * has them, a multiple of 8 and at least 8 more than the blocks of a filter, zero or not, rounded up to a multiple of 8.
+ * Where those of all filters fit they are unpacked once a call, about 1 instruction a stored block, with bitmaps 7; else
+ * some filters at a time, for each strip. They fit if the bytes suffice for the stored blocks, rounded up to a multiple of
+ * 8, with bitmaps for those and the blocks of a filter. */
+void se_conv2d_rle4_block2_s8(const se_conv2d_params *p, const int8_t *input, const se_rle4_weights *weights,
+                              const int32_t *bias, const int32_t *multipliers, int8_t *output, void *scratch);
+void se_conv2d_rle4_block4_s8(const se_conv2d_params *p, const int8_t *input, const se_rle4_weights *weights,
+                              const int32_t *bias, const int32_t *multipliers, int8_t *output, void *scratch);
+void se_conv2d_bitmap_block2_s8(const se_conv2d_params *p, const int8_t *input, const se_bitmap_weights *weights,
+                                const int32_t *bias, const int32_t *multipliers, int8_t *output, void *scratch);
+void se_conv2d_bitmap_block4_s8(const se_conv2d_params *p, const int8_t *input, const se_bitmap_weights *weights,
+                                const int32_t *bias, const int32_t *multipliers, int8_t *output, void *scratch);
+int32_t se_conv2d_rle4_block2_s8_scratch_bytes(const se_conv2d_params *p);
+int32_t se_conv2d_rle4_block4_s8_scratch_bytes(const se_conv2d_params *p);
+int32_t se_conv2d_bitmap_block2_s8_scratch_bytes(const se_conv2d_params *p);
+int32_t se_conv2d_bitmap_block4_s8_scratch_bytes(const se_conv2d_params *p);
+
 /* Depthwise: input_channels == output_channels, groups and pixels are not read.
  * weights: (kernel_height, kernel_width, channels): the encoder moves channels last for the dense form.
  * input may equal output where both have one shape, the strides are 1, dilation_y is 1 and pad_top < kernel_height: a row
- * of outputs is written when the rows under it are in scratch. The same holds for the block variant.
+ * of outputs is written when the rows under it are in scratch. The same holds for the block variants.
  * With the DSP extension strides of 1 and 2 along the width, without dilation along it and without left shift, take eight
  * outputs of a row at a time: 3x3 about 2.6 instructions a multiply-accumulate on 16x16x192. */
 void se_depthwise_conv2d_s8(const se_conv2d_params *p, const int8_t *input, const int8_t *weights, const int32_t *bias,
@@ -75,6 +110,10 @@ int32_t se_depthwise_conv2d_s8_scratch_bytes(const se_conv2d_params *p);
 void se_depthwise_conv2d_block3_s8(const se_conv2d_params *p, const int8_t *input, const se_block_weights *weights,
                                    const int32_t *bias, const int32_t *multipliers, int8_t *output, void *scratch);
 int32_t se_depthwise_conv2d_block3_s8_scratch_bytes(const se_conv2d_params *p);
+void se_depthwise_conv2d_bitmap_block3_s8(const se_conv2d_params *p, const int8_t *input,
+                                          const se_bitmap_weights *weights, const int32_t *bias,
+                                          const int32_t *multipliers, int8_t *output, void *scratch);
+int32_t se_depthwise_conv2d_bitmap_block3_s8_scratch_bytes(const se_conv2d_params *p);
 
 /* ---- linear: also 1x1 convolution of stride 1 without padding ---------------------------------------------------- */
 typedef struct {
@@ -83,6 +122,7 @@ typedef struct {
     int32_t output_zero_point;
     int32_t left_shift;
     int32_t low, high;
+    int32_t unpacked_bytes; /* as in se_conv2d_params */
 } se_linear_params;
 
 /* input (rows, input_features), weights (output_features, input_features), output (rows, output_features) */
@@ -95,6 +135,20 @@ void se_linear_block4_s8(const se_linear_params *p, const int8_t *input, const s
 int32_t se_linear_s8_scratch_bytes(const se_linear_params *p);
 int32_t se_linear_block2_s8_scratch_bytes(const se_linear_params *p);
 int32_t se_linear_block4_s8_scratch_bytes(const se_linear_params *p);
+
+/* packed, as for convolutions */
+void se_linear_rle4_block2_s8(const se_linear_params *p, const int8_t *input, const se_rle4_weights *weights,
+                              const int32_t *bias, const int32_t *multipliers, int8_t *output, void *scratch);
+void se_linear_rle4_block4_s8(const se_linear_params *p, const int8_t *input, const se_rle4_weights *weights,
+                              const int32_t *bias, const int32_t *multipliers, int8_t *output, void *scratch);
+void se_linear_bitmap_block2_s8(const se_linear_params *p, const int8_t *input, const se_bitmap_weights *weights,
+                                const int32_t *bias, const int32_t *multipliers, int8_t *output, void *scratch);
+void se_linear_bitmap_block4_s8(const se_linear_params *p, const int8_t *input, const se_bitmap_weights *weights,
+                                const int32_t *bias, const int32_t *multipliers, int8_t *output, void *scratch);
+int32_t se_linear_rle4_block2_s8_scratch_bytes(const se_linear_params *p);
+int32_t se_linear_rle4_block4_s8_scratch_bytes(const se_linear_params *p);
+int32_t se_linear_bitmap_block2_s8_scratch_bytes(const se_linear_params *p);
+int32_t se_linear_bitmap_block4_s8_scratch_bytes(const se_linear_params *p);
 
 /* ---- product of two activations ---------------------------------------------------------------------------------- */
 typedef struct {
