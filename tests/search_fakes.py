@@ -137,8 +137,13 @@ def sparsenas_actions(
         calls("accuracy")
         return net.value
 
+    def judge(net: FakeNet, sparsity: SparsityConfig) -> float:
+        calls("judge")
+        net.did("judge", sparsity)
+        return net.value
+
     def int8_accuracy(net: FakeNet) -> float:
         calls("int8_accuracy")
         return net.value * 0.99
 
-    return SparsenasActions(inherit, restore, train, prune, weights, accuracy, int8_accuracy)
+    return SparsenasActions(inherit, restore, train, prune, weights, accuracy, judge, int8_accuracy)

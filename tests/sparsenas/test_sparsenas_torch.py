@@ -103,6 +103,23 @@ def test_a_long_run_writes_a_log_and_is_watched(supernet: Supernet, tmp_path: Pa
     assert watch.steps == 2 * (len(dataset().x_train) // SETTINGS.batch_size)
 
 
+def test_judging_prunes_at_once_and_recalibrates(supernet: Supernet) -> None:
+    data = dataset()
+    actions = torch_actions(data, SETTINGS, RECIPE)
+    model = actions.inherit(CONFIG, PATH, to_arrays(supernet))
+    dense = to_arrays(model)
+    accuracy = actions.judge(model, HALF)
+    judged = to_arrays(model)
+    assert accuracy == actions.accuracy(model)
+    for name in layer_sparsities(CONFIG, PATH, HALF):
+        kept = judged[f"{name}.weight"] != 0
+        assert np.mean(kept) == pytest.approx(0.5, abs=0.1), name
+        np.testing.assert_array_equal(judged[f"{name}.weight"][kept], dense[f"{name}.weight"][kept])
+    means = [name for name in judged if name.endswith("running_mean")]
+    assert means
+    assert all(not np.array_equal(judged[name], dense[name]) for name in means)
+
+
 @pytest.mark.slow
 def test_search_and_stage_two(supernet: Supernet, tmp_path: Path) -> None:
     data, limits = dataset(), Limits(10**6, 10**6)

@@ -78,6 +78,18 @@ def test_random_trials_depend_on_seed_and_index_only(storage: Storage) -> None:
     assert len(set(draws("c", 5, 1.0))) == 4
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_given_choices_are_taken_and_the_rest_sampled(sampler: str, storage: Storage) -> None:
+    given = [{"x": 3, "y": "b"}, {"x": 0, "y": "a"}]
+    with Study(storage, sampler, sampler=sampler, seed=1, given=given) as study:
+        while (trial := study.ask(2)) is not None:
+            x, y = trial.choose("x", range(8)), trial.choose("y", ("a", "b"))
+            assert {"x": x, "y": y} == given[trial.index]
+            study.finish(trial, float(trial.choose("z", range(8))))
+        assert [{k: v for k, v in t.params.items() if k != "z"} for t in study.trials()] == given
+        assert all(t.params["z"] in range(8) for t in study.trials())
+
+
 def test_what_was_told_is_read_back(storage: Storage) -> None:
     with Study(storage, "s", seed=1) as study:
         for _ in range(5):

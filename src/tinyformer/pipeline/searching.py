@@ -17,6 +17,7 @@ from tinyformer.sparsenas import search as sparsenas
 from tinyformer.sparsenas import torch_actions as sparse_actions
 from tinyformer.sparsenas.checkpoint import SparseModel, load_checkpoint
 from tinyformer.sparsenas.finetune import finetune
+from tinyformer.sparsenas.screening import Screened, screen
 from tinyformer.sparsenas.search import SparsenasResult
 from tinyformer.supernas import search as supernas
 from tinyformer.supernas import torch_actions as super_actions
@@ -26,6 +27,7 @@ from tinyformer.supernet import SinglePathModel
 from tinyformer.training import EpochRow, read_log
 
 _SPARSENAS = "sparsenas"
+_SCREENING = "screening"
 _SUPERNAS = "supernas"
 
 
@@ -78,9 +80,10 @@ def search(run: RunContext, *, force: bool = False, ray: str | None = None) -> F
         storage = stack.enter_context(study.open_storage(run.directory / "search.log"))
         executor = None if ray is None else stack.enter_context(study.RayExecutor(ray))
         supernet = _search_supernet(run, storage, executor)
-        best = _search_path(run, supernet, storage, executor)
+        screened = _screen(run, supernet, storage, executor)
+        best = _search_path(run, supernet, screened, storage, executor)
         trials = study.read_trials(storage)[_SPARSENAS]
-    return Found(best, _summary(run, analysis, supernet, best, trials))
+    return Found(best, _summary(run, analysis, supernet, screened, best, trials))
 
 
 def take_up(run: RunContext, checkpoint: Path) -> tuple[SparseModel, dict[str, Any]]:
@@ -129,8 +132,36 @@ def _search_supernet(run: RunContext, storage: study.Storage, executor: study.Ex
     )
 
 
-def _search_path(
+def _screen(
     run: RunContext, supernet: SupernasResult, storage: study.Storage, executor: study.Executor | None
+) -> Screened | None:
+    """Judge candidates without training, when the run file wants it."""
+    settings = run.config.sparsenas
+    if not settings.screened:
+        return None
+    run.progress.stage("screening", settings.screened)
+    weights, _ = study.load_arrays(supernet.weights)
+    return screen(
+        run.space,
+        supernet.supernet,
+        weights,
+        run.limits,
+        run.evaluate,
+        sparse_actions.torch_actions(run.dataset, settings, run.config.training, run.quantizing),
+        settings,
+        storage=storage,
+        executor=executor,
+        observe=_observer(run.progress, _SCREENING),
+        name=_SCREENING,
+    )
+
+
+def _search_path(
+    run: RunContext,
+    supernet: SupernasResult,
+    screened: Screened | None,
+    storage: study.Storage,
+    executor: study.Executor | None,
 ) -> SparsenasResult:
     settings = run.config.sparsenas
     run.progress.stage("sparse search", settings.candidates)
@@ -147,6 +178,7 @@ def _search_path(
         directory=run.directory / _SPARSENAS,
         executor=executor,
         observe=_observer(run.progress, _SPARSENAS),
+        chosen=None if screened is None else screened.choices,
     )
 
 
@@ -170,6 +202,7 @@ def _summary(
     run: RunContext,
     analysis: SpaceAnalysis,
     supernet: SupernasResult,
+    screened: Screened | None,
     best: SparsenasResult,
     trials: tuple[study.Trial, ...],
 ) -> dict[str, Any]:
@@ -183,6 +216,7 @@ def _summary(
         "supernet_candidates": asdict(supernet.candidates),
         "supernet_accuracy": supernet.accuracy,
         "supernet": supernet_to_dict(run.space, best.supernet),
+        "screening": None if screened is None else asdict(screened.candidates),
         "candidates_seen": best.candidates.seen,
         "candidates_accepted": best.candidates.accepted,
         "candidates_skipped": dict(best.candidates.skipped),

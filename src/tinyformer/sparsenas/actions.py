@@ -39,6 +39,7 @@ class SparsenasActions(Generic[M]):
         prune: prune a model to a sparsity configuration by AGP while it trains.
         weights: return a model's weights.
         accuracy: return a float model's accuracy on the validation split, 0 to 1.
+        judge: prune a model that has just inherited its weights in one shot, and return its accuracy there, untrained.
         int8_accuracy: quantise a model after training (PTQ) and return the int8 model's accuracy there, 0 to 1.
     """
 
@@ -48,4 +49,5 @@ class SparsenasActions(Generic[M]):
     prune: Callable[[M, SparsityConfig, PruningRun], None]
     weights: Callable[[M], Arrays]
     accuracy: Callable[[M], float]
+    judge: Callable[[M, SparsityConfig], float]
     int8_accuracy: Callable[[M], float]

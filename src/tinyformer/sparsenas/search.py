@@ -7,23 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Generic, TypeVar
 
-from tinyformer.errors import DoesNotFitError, TrainingError
-from tinyformer.resources import Limits, ResourceEval, Resources
+from tinyformer.errors import TrainingError
+from tinyformer.resources import Limits, ResourceEval
 from tinyformer.search_space import (
     Path,
     SearchSpace,
     SparsityConfig,
     SupernetConfig,
     path_from_dict,
-    path_parameters,
     sparsity_from_dict,
-    sparsity_parameters,
     supernet_to_dict,
 )
 from tinyformer.sparsenas.actions import PruningRun, SparsenasActions
+from tinyformer.sparsenas.sampling import Sampled, no_candidate, sample
 from tinyformer.sparsenas.settings import SparsenasSettings
 from tinyformer.study import (
     Arrays,
+    Choice,
     Executor,
     InProcessExecutor,
     Json,
@@ -98,6 +98,7 @@ def search(
     executor: Executor | None = None,
     observe: Observe | None = None,
     name: str = "sparsenas",
+    chosen: Sequence[Mapping[str, Choice]] | None = None,
 ) -> SparsenasResult:
     """Return the sparse single-path model of a supernet with the best int8 accuracy within the limits.
 
@@ -119,6 +120,7 @@ def search(
         executor: where candidates are trained; this process by default.
         observe: is shown each trial that ends.
         name: the study's name.
+        chosen: the choices of the candidates, by their index, in place of sampling; fewer shorten the search.
 
     Raises:
         DoesNotFitError: no candidate fits; names the limit that fails most.
@@ -126,17 +128,9 @@ def search(
 
     Reference: paper Algorithm 3 and Sec. III-C1.
     """
-    return _Search(space, supernet, limits, evaluate, settings, storage, directory, name).run(
+    return _Search(space, supernet, limits, evaluate, settings, storage, directory, name, chosen).run(
         _Evaluate(actions, settings, supernet, weights), executor or InProcessExecutor(), observe
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    path: Path
-    sparsity: SparsityConfig
-    resources: Resources
-    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +149,7 @@ class _Evaluate(Generic[M]):
     supernet: SupernetConfig
     weights: Arrays
 
-    def __call__(self, job: _Candidate) -> _Evaluated | None:
+    def __call__(self, job: Sampled) -> _Evaluated | None:
         actions, settings = self.actions, self.settings
         try:
             model = actions.inherit(self.supernet, job.path, self.weights)
@@ -178,6 +172,7 @@ class _Search:
     storage: Storage
     directory: pathlib.Path
     name: str
+    chosen: Sequence[Mapping[str, Choice]] | None
 
     def run(self, train: _Evaluate[M], executor: Executor, observe: Observe | None) -> SparsenasResult:
         with self._study() as study:
@@ -189,7 +184,7 @@ class _Search:
 
             conduct(
                 study,
-                self.settings.candidates,
+                self._count,
                 prepare=self._prepare,
                 evaluate=train,
                 conclude=self._conclude,
@@ -197,6 +192,10 @@ class _Search:
                 observe=keep_the_front,
             )
             return self._result(study.trials())
+
+    @property
+    def _count(self) -> int:
+        return self.settings.candidates if self.chosen is None else min(self.settings.candidates, len(self.chosen))
 
     def _study(self) -> Study:
         fixed = asdict(self.settings)
@@ -215,24 +214,17 @@ class _Search:
             seed=self.settings.seed,
             settings=identity,
             defaults=defaults(self.settings),
+            given=self.chosen,
         )
 
     def _weights_files(self, index: int) -> tuple[pathlib.Path, pathlib.Path]:
         stem = f"candidate-{index:04d}"
         return self.directory / f"{stem}-trained.safetensors", self.directory / f"{stem}-pruned.safetensors"
 
-    def _prepare(self, trial: OpenTrial) -> _Candidate | Skip:
-        parameters = (*path_parameters(self.supernet), *sparsity_parameters(self.space, self.supernet))
-        chosen = {p.name: trial.choose(p.name, p.choices) for p in parameters}
-        path = path_from_dict(self.supernet, chosen)
-        sparsity = sparsity_from_dict(self.space, self.supernet, chosen)
-        resources = self.evaluate(self.supernet, path, sparsity)
-        broken = self.limits.exceeded(resources)
-        if broken:
-            return Skip(f"over {' and '.join(broken)}", resources.metrics())
-        return _Candidate(path, sparsity, resources, int(trial.generator().integers(2**31)))
+    def _prepare(self, trial: OpenTrial) -> Sampled | Skip:
+        return sample(trial, self.space, self.supernet, self.limits, self.evaluate)
 
-    def _conclude(self, trial: OpenTrial, job: _Candidate, result: _Evaluated | None) -> Outcome | Skip:
+    def _conclude(self, trial: OpenTrial, job: Sampled, result: _Evaluated | None) -> Outcome | Skip:
         if result is None:
             return Skip("training diverged", job.resources.metrics())
         description: dict[str, Json] = {"index": trial.index, "seed": job.seed, "path": job.path.choices}
@@ -253,11 +245,7 @@ class _Search:
     def _result(self, trials: Sequence[Trial]) -> SparsenasResult:
         candidates, front = Tally.of(trials), pareto_front(trials, COSTS)
         if not front:
-            reason, count = next(iter(candidates.skipped.items()))
-            raise DoesNotFitError(
-                f"sparse search: none of {candidates.seen} candidates is usable within {self.limits.to_text()}; most "
-                f"often: {reason} ({count} candidates): search more candidates, use a smaller space or raise the limit"
-            )
+            raise no_candidate(candidates, self.limits)
         best = front[0]
         trained, pruned = self._weights_files(best.index)
         return SparsenasResult(

@@ -16,11 +16,15 @@ class SparsenasSettings:
     and ``learning_rate`` (its peak) are the paper's. The int8 model is measured on up to ``int8_samples`` images of
     the validation split. ``sampler`` chooses paths and sparsity configurations.
 
+    With ``screened`` more than 0, so many candidates are first judged with the supernet's weights, without training,
+    and the best of those that fit are the ``candidates`` that train.
+
     Raises:
         ConfigError: a count is out of range.
     """
 
     candidates: int = 50
+    screened: int = 0
     epochs: int = 10
     prune_epochs: int = 10
     ramp_epochs: int = 7
@@ -34,6 +38,10 @@ class SparsenasSettings:
         for name in ("candidates", "epochs", "prune_epochs", "ramp_epochs", "batch_size", "int8_samples"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"sparsenas: {name} = {getattr(self, name)}; allowed: 1 or more")
+        if self.screened and self.screened < self.candidates:
+            raise ConfigError(
+                f"sparsenas: screened = {self.screened}; allowed: 0, or candidates ({self.candidates}) and more"
+            )
         if self.ramp_epochs > self.prune_epochs:
             raise ConfigError(
                 f"sparsenas: ramp_epochs = {self.ramp_epochs}; allowed: up to prune_epochs ({self.prune_epochs})"

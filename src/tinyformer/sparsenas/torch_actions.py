@@ -10,14 +10,21 @@ import torch
 
 from tinyformer import quantization
 from tinyformer.data import Dataset
-from tinyformer.pruning import GradualPruning
+from tinyformer.pruning import GradualPruning, one_shot
 from tinyformer.search_space import Path, SparsityConfig, SupernetConfig, layer_sparsities
 from tinyformer.sparsenas.actions import PruningRun, SparsenasActions
 from tinyformer.sparsenas.settings import FinetuneSettings, SparsenasSettings
 from tinyformer.study import Arrays
-from tinyformer.supernet import SinglePathModel, Supernet, extract
+from tinyformer.supernet import (
+    RECALIBRATION_BATCH,
+    SinglePathModel,
+    Supernet,
+    extract,
+    recalibrate,
+    recalibration_images,
+)
 from tinyformer.supernet.arrays import from_arrays, to_arrays
-from tinyformer.training import Callback, LogFile, TrainingSettings, evaluate, fit, normalize
+from tinyformer.training import Callback, LogFile, TrainingSettings, evaluate, fit, image_batches, normalize
 from tinyformer.training.stage import stage_recipe
 
 
@@ -46,6 +53,7 @@ def torch_actions(
         prune=work.prune,
         weights=to_arrays,
         accuracy=work.accuracy,
+        judge=work.judge,
         int8_accuracy=work.int8_accuracy,
     )
 
@@ -108,6 +116,14 @@ class _Work:
     def accuracy(self, model: SinglePathModel) -> float:
         data = self.dataset
         return evaluate(model, data.x_val, data.y_val, mean=data.mean, std=data.std)
+
+    def judge(self, model: SinglePathModel, sparsity: SparsityConfig) -> float:
+        """Prune, let batch norm see training images once, then count."""
+        data, targets = self.dataset, layer_sparsities(model.config, model.path, sparsity)
+        one_shot(model, {name: target for name, target in targets.items() if target.sparsity})
+        images = recalibration_images(data.x_train)
+        recalibrate(model, image_batches(images, mean=data.mean, std=data.std, batch_size=RECALIBRATION_BATCH))
+        return self.accuracy(model)
 
     def int8_accuracy(self, model: SinglePathModel) -> float:
         data, generator = self.dataset, np.random.default_rng(self.settings.seed)

@@ -9,9 +9,10 @@ from types import MappingProxyType
 import numpy as np
 
 from tinyformer.errors import ConfigError, MissingExtraError
+from tinyformer.study.trial import Choice
 
 try:
-    from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+    from optuna.samplers import BaseSampler, NSGAIISampler, PartialFixedSampler, RandomSampler, TPESampler
 except ImportError as error:
     raise MissingExtraError("optuna", "search", "the search") from error
 
@@ -36,8 +37,8 @@ SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = MappingProxyType(
 )
 
 
-def make_sampler(name: str, seed: int, index: int) -> BaseSampler:
-    """Return the sampler of trial ``index`` of a study.
+def make_sampler(name: str, seed: int, index: int, given: Mapping[str, Choice] | None = None) -> BaseSampler:
+    """Return the sampler of trial ``index`` of a study, which takes the ``given`` choices as they are.
 
     Raises:
         ConfigError: no sampler has this name.
@@ -45,4 +46,9 @@ def make_sampler(name: str, seed: int, index: int) -> BaseSampler:
     if name not in SAMPLERS:
         raise ConfigError(f"sampler '{name}': unknown; choose one of {', '.join(SAMPLERS)}")
     state = np.random.SeedSequence((seed, index)).generate_state(1)
-    return SAMPLERS[name](int(state[0]))
+    sampler = SAMPLERS[name](int(state[0]))
+    if given is None:
+        return sampler
+    with warnings.catch_warnings():  # experimental, too
+        warnings.simplefilter("ignore")
+        return PartialFixedSampler(dict(given), sampler)

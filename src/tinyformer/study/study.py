@@ -67,7 +67,8 @@ class Study:
     process is dead when its study has given no sign for ``DEAD_AFTER_S`` seconds.
 
     ``settings`` is what must not change between runs, as JSON; ``sampler`` and ``seed`` are added to it. ``defaults``
-    are the values of settings that are not given, or were not there when the study was made.
+    are the values of settings that are not given, or were not there when the study was made. With ``given`` trial i
+    takes the choices of ``given[i]``, and the sampler makes those that it lacks.
 
     Raises:
         ConfigError: unknown sampler, or the stored study was made with other settings.
@@ -82,12 +83,14 @@ class Study:
         seed: int = 0,
         settings: Mapping[str, Json] | None = None,
         defaults: Mapping[str, Json] | None = None,
+        given: Sequence[Mapping[str, Choice]] | None = None,
     ) -> None:
         make_sampler(sampler, seed, 0)
         self.name = name
         self._storage = storage
         self._sampler = sampler
         self._seed = seed
+        self._given = given
         self._worker = uuid.uuid4().hex
         self._study = optuna.create_study(
             storage=storage.backend, study_name=name, direction="maximize", load_if_exists=True
@@ -103,7 +106,9 @@ class Study:
         index = next((i for i in range(count) if i not in taken), None)
         if index is None:
             return None
-        self._study.sampler = make_sampler(self._sampler, self._seed, index)
+        self._study.sampler = make_sampler(
+            self._sampler, self._seed, index, None if self._given is None else self._given[index]
+        )
         trial = self._study.ask()
         trial.set_user_attr("worker", self._worker)
         trial.set_user_attr("index", index)

@@ -14,13 +14,17 @@ from tinyformer.search_space import Path, SparsityConfig, SupernetConfig, layer_
 from tinyformer.study import Arrays
 from tinyformer.supernas.actions import SupernasActions
 from tinyformer.supernas.settings import SupernasSettings
-from tinyformer.supernet import SinglePathModel, Supernet, extract, recalibrate
+from tinyformer.supernet import (
+    RECALIBRATION_BATCH,
+    SinglePathModel,
+    Supernet,
+    extract,
+    recalibrate,
+    recalibration_images,
+)
 from tinyformer.supernet.arrays import from_arrays, to_arrays
 from tinyformer.training import Callback, TrainingSettings, evaluate, fit, image_batches
 from tinyformer.training.stage import stage_recipe
-
-_RECALIBRATION_IMAGES = 1024
-_RECALIBRATION_BATCH = 256
 
 
 def torch_actions(
@@ -106,6 +110,6 @@ class _Work:
     def accuracy(self, model: SinglePathModel) -> float:
         """Recalibrate batch norm for the pruned path, then count."""
         data = self.dataset
-        images = data.x_train[:: max(1, len(data.x_train) // _RECALIBRATION_IMAGES)][:_RECALIBRATION_IMAGES]
-        recalibrate(model, image_batches(images, mean=data.mean, std=data.std, batch_size=_RECALIBRATION_BATCH))
+        images = recalibration_images(data.x_train)
+        recalibrate(model, image_batches(images, mean=data.mean, std=data.std, batch_size=RECALIBRATION_BATCH))
         return evaluate(model, data.x_val, data.y_val, mean=data.mean, std=data.std)

@@ -1,9 +1,11 @@
 """The supernet in PyTorch: choice blocks that hold every candidate, and single-path models extracted from them."""
 
-from tinyformer.supernet.networks import SinglePathModel, Supernet, extract, prunable_layers, recalibrate
+from tinyformer.supernet.networks import SinglePathModel, Supernet, extract, prunable_layers
 from tinyformer.supernet.primitives import Convolution, Linear
+from tinyformer.supernet.recalibration import RECALIBRATION_BATCH, recalibrate, recalibration_images
 
 __all__ = [
+    "RECALIBRATION_BATCH",
     "Convolution",
     "Linear",
     "SinglePathModel",
@@ -11,4 +13,5 @@ __all__ = [
     "extract",
     "prunable_layers",
     "recalibrate",
+    "recalibration_images",
 ]

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from tinyformer.errors import ConfigError
 from tinyformer.search_space import INPUT, LayerSpec, Path, SupernetConfig, block_layers, layers
 from tinyformer.supernet import primitives
 
@@ -132,35 +131,6 @@ def extract(supernet: Supernet, path: Path) -> SinglePathModel:
 def prunable_layers(model: SinglePathModel) -> Mapping[str, nn.Module]:
     """Map the names of the prunable layers to their modules, in execution order."""
     return {spec.name: model.layer(spec.name) for spec in model.specs if spec.prunable}
-
-
-@torch.no_grad()
-def recalibrate(model: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Replace the running statistics of batch norm by the means over batches of images (batch, C, H, W).
-
-    A path's statistics in a supernet mix those of all the paths it shared blocks with: recalibrate an extracted model
-    before its accuracy counts. The model's mode is kept.
-
-    Raises:
-        ConfigError: there is no batch.
-
-    Reference: Guo et al., Single Path One-Shot Neural Architecture Search, ECCV 2020, Sec. 3.3.
-    """
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta, training = [norm.momentum for norm in norms], model.training
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # cumulative average
-    model.train()
-    seen = 0
-    for batch in batches:
-        model(batch)
-        seen += 1
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    model.train(training)
-    if not seen:
-        raise ConfigError("recalibration got no batch; allowed: one or more")
 
 
 def _share_parameters(candidates: Iterable[nn.Module]) -> None:

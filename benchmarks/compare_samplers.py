@@ -1,0 +1,185 @@
+"""Samplers on the recorded search: the best accuracy within limits, and the front, after so many candidates.
+
+    python benchmarks/compare_samplers.py    # search_table.csv -> search_samplers.json, .svg; a few minutes
+
+Each sampler searches the whole recorded space with 20 seeds. A candidate over a limit is skipped, as in SparseNAS, and
+costs nothing: candidates count that would have been trained, a repeated one again. The samplers are those of a run
+file, through the same study; beside them Optuna's for several objectives (accuracy, flash, latency) at once.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+
+import charts
+import numpy as np
+import optuna
+import recorded_search as recorded
+from recorded_search import Row
+
+from tinyformer.study import Storage, Study
+
+SEEDS = range(20)
+EVALUATED = (10, 20, 40, 80)
+FLASH_QUANTILE, LATENCY_QUANTILE = 0.5, 0.5  # each limit alone admits half of the candidates
+CHANCE = 0.1
+COSTS = ("flash_bytes", "latency_ms")
+Table = Mapping[tuple[recorded.Value, ...], Row]
+Search = Callable[[Table, "Limits", int], Iterator[Row]]
+
+
+class Limits:
+    """The most a candidate may take."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.flash_bytes = float(np.quantile([r.figures["flash_bytes"] for r in rows], FLASH_QUANTILE))
+        self.latency_ms = float(np.quantile([r.figures["latency_ms"] for r in rows], LATENCY_QUANTILE))
+
+    def hold(self, row: Row) -> bool:
+        return all(row.figures[cost] <= getattr(self, cost) for cost in COSTS)
+
+
+def through_a_study(sampler: str) -> Search:
+    """Search as SparseNAS does: one objective, what does not fit is skipped."""
+
+    def search(table: Table, limits: Limits, seed: int) -> Iterator[Row]:
+        storage = Storage("memory", optuna.storages.InMemoryStorage())
+        with Study(storage, "s", sampler=sampler, seed=seed) as study:
+            while (trial := study.ask(100_000)) is not None:
+                row = table[tuple(trial.choose(p.name, p.choices) for p in recorded.parameters())]
+                if limits.hold(row):
+                    study.finish(trial, row.accuracy)
+                    yield row
+                else:
+                    study.skip(trial, "does not fit")
+
+    return search
+
+
+def with_objectives(make: Callable[[int], optuna.samplers.BaseSampler]) -> Search:
+    """Search with accuracy and costs as objectives of their own; what does not fit is pruned."""
+
+    def search(table: Table, limits: Limits, seed: int) -> Iterator[Row]:
+        study = optuna.create_study(directions=["maximize", *("minimize" for _ in COSTS)], sampler=make(seed))
+        while True:
+            trial = study.ask()
+            row = table[tuple(trial.suggest_categorical(p.name, p.choices) for p in recorded.parameters())]
+            if limits.hold(row):
+                study.tell(trial, [row.accuracy, *(row.figures[cost] for cost in COSTS)])
+                yield row
+            else:
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+
+    return search
+
+
+def _front_nsga2(seed: int) -> optuna.samplers.BaseSampler:
+    return optuna.samplers.NSGAIISampler(seed=seed, population_size=20)
+
+
+def _front_tpe(seed: int) -> optuna.samplers.BaseSampler:
+    return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+
+
+SEARCHES: Mapping[str, Search] = {
+    "random": through_a_study("random"),
+    "tpe": through_a_study("tpe"),
+    "nsga2": through_a_study("nsga2"),
+    "tpe, 3 objectives": with_objectives(_front_tpe),
+    "nsga2, 3 objectives": with_objectives(_front_nsga2),
+}
+
+
+def hypervolume(rows: Sequence[Row], limits: Limits) -> float:
+    """Return the volume that candidates dominate, of the box from chance and the limits to 1 and nothing."""
+    points = sorted({tuple(row.figures[name] for name in ("accuracy", *COSTS)) for row in rows})
+    box = (1 - CHANCE) * limits.flash_bytes * limits.latency_ms
+    volume, covered = 0.0, []  # slices of equal accuracy, from the best downwards
+    accuracies = [*(point[0] for point in reversed(points)), CHANCE]
+    for (accuracy, flash, latency), below in zip(reversed(points), accuracies[1:], strict=True):
+        covered.append((flash, latency))
+        if accuracy > below:
+            volume += (accuracy - max(below, CHANCE)) * _area(covered, limits) if accuracy > CHANCE else 0.0
+    return volume / box
+
+
+def _area(points: Sequence[tuple[float, float]], limits: Limits) -> float:
+    area, lowest = 0.0, limits.latency_ms
+    for flash, latency in sorted(points):
+        if latency < lowest:
+            area += (limits.flash_bytes - flash) * (lowest - latency)
+            lowest = latency
+    return area
+
+
+def run(search: Search, table: Table, limits: Limits, seed: int) -> dict[str, list[float]]:
+    """Return best accuracy and share of the table's hypervolume after each number of candidates."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = [row for _, row in zip(range(max(EVALUATED)), search(table, limits, seed), strict=False)]
+    return {
+        "accuracy": [max(row.accuracy for row in found[:count]) for count in EVALUATED],
+        "hypervolume": [hypervolume(found[:count], limits) for count in EVALUATED],
+    }
+
+
+def compare() -> dict[str, object]:
+    """Return what is written as JSON."""
+    rows = recorded.read(recorded.TABLE)
+    table = {recorded.key(row.choices): row for row in rows}
+    limits = Limits(rows)
+    fitting = [row for row in rows if limits.hold(row)]
+    whole = hypervolume(fitting, limits)
+    searches = {}
+    for name, search in SEARCHES.items():
+        runs = [run(search, table, limits, seed) for seed in SEEDS]
+        accuracy = np.array([r["accuracy"] for r in runs])
+        volume = np.array([r["hypervolume"] for r in runs]) / whole
+        searches[name] = {"accuracy": _quartiles(accuracy), "hypervolume": _quartiles(volume)}
+        print(name, searches[name], flush=True)
+    return {
+        "command": "python benchmarks/compare_samplers.py",
+        "candidates": len(rows),
+        "candidates_that_fit": len(fitting),
+        "limits": {"flash_bytes": limits.flash_bytes, "latency_ms": limits.latency_ms},
+        "best_accuracy": max(row.accuracy for row in fitting),
+        "seeds": len(SEEDS),
+        "evaluated": list(EVALUATED),
+        "samplers": searches,
+        "versions": {package: version(package) for package in ("tinyformer", "optuna", "numpy")},
+    }
+
+
+def _quartiles(values: np.ndarray) -> dict[str, list[float]]:
+    """Return quartiles over seeds, one for each number of candidates."""
+    return {
+        name: [round(float(v), 4) for v in np.quantile(values, q, axis=0)]
+        for name, q in (("lower", 0.25), ("median", 0.5), ("upper", 0.75))
+    }
+
+
+def main() -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    record = compare()
+    (recorded.HERE / "search_samplers.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    best = record["best_accuracy"]
+    charts.lines(
+        recorded.HERE / "search_samplers.svg",
+        "Accuracy below the best that fits, median of 20 seeds",
+        "candidates evaluated",
+        "points",
+        {
+            name: [
+                (count, 100 * (best - median))
+                for count, median in zip(EVALUATED, found["accuracy"]["median"], strict=True)
+            ]
+            for name, found in record["samplers"].items()
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
