@@ -1,4 +1,4 @@
-"""Figures as SVG text: lines over a numeric axis, and stacked bars. Labels must not hold markup."""
+"""Figures as SVG text: lines over a numeric axis, points, and stacked bars. Labels must not hold markup."""
 
 from __future__ import annotations
 
@@ -31,6 +31,22 @@ def lines(path: Path, title: str, x_label: str, y_label: str, series: Series, *,
         joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in at)
         parts.append(f'<polyline points="{joined}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in at]
+        parts.append(_legend(index, name, colour))
+    path.write_text("\n".join([*parts, "</svg>", ""]))
+
+
+def points(path: Path, title: str, x_label: str, y_label: str, series: Series) -> None:
+    """Draw a mark for each point of each series; neither axis begins at zero."""
+    xs = [x for found in series.values() for x, _ in found]
+    ys = [y for found in series.values() for _, y in found]
+    plot = _Plot(min(xs), max(xs), min(ys), max(ys))
+    parts = _frame(title, x_label, y_label)
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        x, y = (low + share * (high - low) for low, high in ((min(xs), max(xs)), (min(ys), max(ys))))
+        parts += [plot.tick_x(round(x, 3)), plot.tick_y(y, round(y, 3))]
+    for index, (name, found) in enumerate(series.items()):
+        colour = COLOURS[index % len(COLOURS)]
+        parts += [f'<circle cx="{plot.x(x):.1f}" cy="{plot.y(y):.1f}" r="4" fill="{colour}"/>' for x, y in found]
         parts.append(_legend(index, name, colour))
     path.write_text("\n".join([*parts, "</svg>", ""]))
 

@@ -117,13 +117,12 @@ def main() -> None:
     ]
     upper = sorted(rows, key=lambda row: -row.accuracy)[: len(rows) // 2]
     judge_s = float(np.mean([row.figures["seconds"] for row in table.values()]))
-    train_s = float(np.mean([row.figures["train_seconds"] + row.figures["int8_seconds"] for row in rows]))
+    train_s = float(np.mean([row.figures["train_seconds"] for row in rows]))
     record = {
         "command": "python benchmarks/compare_judging.py",
         "trained_candidates": len(rows),
         "rank_correlation": {
-            "with the float accuracy after training": correlations(rows, "accuracy", FINAL),
-            "with the int8 accuracy after training": correlations(rows, "accuracy", "int8"),
+            "with the accuracy after training": correlations(rows, "accuracy", FINAL),
             "among the better half as judged": correlations(upper, "accuracy", FINAL),
             **{f"of {name} with the last": correlations(rows, name, FINAL) for name in EPOCHS[:-1]},
         },

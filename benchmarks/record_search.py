@@ -24,13 +24,11 @@ import recorded_search as recorded
 import torch
 from recorded_search import Choices, Row
 
-from tinyformer import boards, data, quantization
+from tinyformer import boards, data
 from tinyformer.data import Dataset
 from tinyformer.pruning import GradualPruning
 from tinyformer.resources import Limits, resource_eval
 from tinyformer.search_space import layer_sparsities
-from tinyformer.sparsenas.settings import SparsenasSettings
-from tinyformer.sparsenas.torch_actions import torch_actions
 from tinyformer.study import Arrays, load_arrays, save_arrays
 from tinyformer.supernas.torch_actions import UniformPaths, build, prune, restore
 from tinyformer.supernet import SinglePathModel, Supernet, extract, recalibrate
@@ -46,7 +44,7 @@ SUPERNET_IMAGES, SUPERNET_EPOCHS = 24_000, 10
 JUDGED_ON = slice(0, 1024)  # of the validation split: what chooses
 TESTED_ON = slice(1024, 2500)  # what the choice is measured on, disjoint from it
 RECALIBRATION_IMAGES = 512
-TRAINED, TRAINING_IMAGES, DENSE_EPOCHS, SPARSE_EPOCHS, RAMP_EPOCHS = 32, 2048, 2, 4, 2
+TRAINED, TRAINING_IMAGES, DENSE_EPOCHS, SPARSE_EPOCHS, RAMP_EPOCHS = 24, 2048, 2, 4, 2
 BATCH, RATE = 128, 2e-3
 RECIPE = replace(PRESETS["strong"], ema_decay=0.99, augmentation="crop_flip", precision="bf16")
 
@@ -147,16 +145,7 @@ def train_briefly(net: Supernet, images: Dataset, choices: Choices, seed: int = 
         for epoch in log.rows:
             figures[f"epoch_{len(figures)}"] = epoch.validation_accuracy or 0.0
     figures["train_seconds"] = time.process_time() - started_s
-    started_s = time.process_time()
-    figures["int8"] = _int8_accuracy(model, images)
-    figures["int8_seconds"] = time.process_time() - started_s
     return Row(choices, figures)
-
-
-def _int8_accuracy(model: SinglePathModel, images: Dataset) -> float:
-    part = replace(images, x_val=images.x_val[TESTED_ON], y_val=images.y_val[TESTED_ON])
-    settings = SparsenasSettings(int8_samples=len(part.x_val))
-    return torch_actions(part, settings, RECIPE, quantization.QuantizationSettings()).int8_accuracy(model)
 
 
 def _record(path: Path, wanted: Sequence[Choices], evaluate_one: Callable[[Choices], Row]) -> None:

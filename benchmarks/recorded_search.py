@@ -1,7 +1,7 @@
 """The search that is recorded in full: its space, its choices, and the table of all its candidates.
 
-The space is small enough for every candidate to be evaluated once: four choice blocks with two candidates each and four
-blocks of layers with three sparsities each, 1,296 in all. A sampler that is asked offline never meets a candidate that
+The space is small enough for every candidate to be evaluated once: three choice blocks with two candidates each and
+four choice blocks with three sparsities each, 648 in all. A sampler that is asked offline never meets a candidate that
 the table lacks.
 """
 
@@ -53,7 +53,7 @@ SPACE = SearchSpace(
     block_sizes=(2,),
 )
 SUPERNET: SupernetConfig = sample_supernet(SPACE, np.random.default_rng(0))  # every width is fixed
-DENSE = ("dot0.downsample.sparsity", "pooling.sparsity")  # next to no weights that pruning may take
+FIXED = ("dot0.mobilenet0", "dot0.downsample.sparsity", "pooling.sparsity")  # these take their first choice
 Value = int | float | str
 Choices = Mapping[str, Value]
 
@@ -71,9 +71,9 @@ class Row:
 
 
 def parameters() -> tuple[Parameter, ...]:
-    """Return what is chosen: everything that has more than one choice and is not kept dense."""
+    """Return what is chosen: everything that has more than one choice and is not fixed."""
     every = (*path_parameters(SUPERNET), *sparsity_parameters(SPACE, SUPERNET))
-    return tuple(p for p in every if len(p.choices) > 1 and p.name not in DENSE)
+    return tuple(p for p in every if len(p.choices) > 1 and p.name not in FIXED)
 
 
 def key(choices: Choices) -> tuple[Value, ...]:

@@ -57,9 +57,10 @@ class Run:
                 raise Killed(name)
 
         rest = {"actions": sparsenas_actions(calls or Calls()), **rest}
+        space = rest.pop("space", SPACE)
         with open_storage(self.folder / "study.jsonl") as storage:
             return search(
-                SPACE,
+                space,
                 SUPERNET,
                 WEIGHTS,
                 self.limits,
@@ -186,6 +187,21 @@ def test_a_candidate_whose_training_diverges_is_skipped(run: Run) -> None:
     assert len(diverged) == result.candidates.skipped["training diverged"] > 0
     assert all(t.params["pooling"] == "sequence" for t in diverged)
     assert path_to_dict(SUPERNET, result.path)["pooling"] == "average"
+
+
+def test_a_candidate_that_is_sampled_again_is_not_trained_again(run: Run) -> None:
+    dense = replace(SPACE, sparsities=(0.0,), block_sizes=(2, 4))  # a dense block's size means nothing
+    run.settings, run.limits, calls = replace(SETTINGS, candidates=80), Limits(10**9, 10**9), Calls()
+    result = run.search(calls, space=dense)
+    trials = run.trials()
+    repeats = {t.index: t.details["repeats"] for t in trials if "repeats" in t.details}
+    assert len(repeats) == 80 - calls.names.count("train") > 0
+    models = {t.index: path_from_dict(SUPERNET, t.params) for t in trials}
+    for index, earlier in repeats.items():
+        assert models[index] == models[earlier]
+        assert (trials[index].objective, trials[index].metrics) == (trials[earlier].objective, trials[earlier].metrics)
+    assert len(set(models.values())) == calls.names.count("train")
+    assert all(member.index not in repeats and member.weights.exists() for member in result.front)
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tinyformer.errors import DoesNotFitError
@@ -16,7 +17,7 @@ from tinyformer.search_space import (
     sparsity_from_dict,
     sparsity_parameters,
 )
-from tinyformer.study import OpenTrial, Skip, Tally
+from tinyformer.study import OpenTrial, Outcome, Skip, Tally, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,17 @@ def sample(
     if broken:
         return Skip(f"over {' and '.join(broken)}", resources.metrics())
     return Sampled(path, sparsity, resources, int(trial.generator().integers(2**31)))
+
+
+def known(trials: Iterable[Trial], space: SearchSpace, supernet: SupernetConfig, job: Sampled) -> Outcome | None:
+    """Return the result of the first finished trial of the same candidate, which says so in its details."""
+    for trial in trials:
+        if trial.objective is None:
+            continue
+        path = path_from_dict(supernet, trial.params)
+        if path == job.path and sparsity_from_dict(space, supernet, trial.params) == job.sparsity:
+            return Outcome(trial.objective, trial.metrics, {"repeats": trial.index})
+    return None
 
 
 def no_candidate(candidates: Tally, limits: Limits) -> DoesNotFitError:

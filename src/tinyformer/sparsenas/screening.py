@@ -17,7 +17,7 @@ from tinyformer.search_space import (
     supernet_to_dict,
 )
 from tinyformer.sparsenas.actions import SparsenasActions
-from tinyformer.sparsenas.sampling import Sampled, no_candidate, sample
+from tinyformer.sparsenas.sampling import Sampled, known, no_candidate, sample
 from tinyformer.sparsenas.settings import SparsenasSettings
 from tinyformer.study import (
     Arrays,
@@ -84,13 +84,15 @@ def screen(
     """
     identity = {"supernet": supernet_to_dict(space, supernet), "space": asdict(space), "limits": asdict(limits)}
 
-    def prepare(trial: OpenTrial) -> Sampled | Skip:
-        return sample(trial, space, supernet, limits, evaluate)
-
     def conclude(trial: OpenTrial, job: Sampled, accuracy: float) -> Outcome:  # noqa: ARG001
         return Outcome(accuracy, job.resources.metrics())
 
     with Study(storage, name, sampler=settings.sampler, seed=settings.seed, settings=identity) as study:
+
+        def prepare(trial: OpenTrial) -> Sampled | Skip | Outcome:
+            job = sample(trial, space, supernet, limits, evaluate)
+            return job if isinstance(job, Skip) else known(study.trials(), space, supernet, job) or job
+
         conduct(
             study,
             settings.screened,

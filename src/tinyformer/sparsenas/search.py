@@ -19,7 +19,7 @@ from tinyformer.search_space import (
     supernet_to_dict,
 )
 from tinyformer.sparsenas.actions import PruningRun, SparsenasActions
-from tinyformer.sparsenas.sampling import Sampled, no_candidate, sample
+from tinyformer.sparsenas.sampling import Sampled, known, no_candidate, sample
 from tinyformer.sparsenas.settings import SparsenasSettings
 from tinyformer.study import (
     Arrays,
@@ -102,7 +102,8 @@ def search(
 ) -> SparsenasResult:
     """Return the sparse single-path model of a supernet with the best int8 accuracy within the limits.
 
-    Of models that are equally accurate the one with less flash, then RAM, then latency is best.
+    Of models that are equally accurate the one with less flash, then RAM, then latency is best. A candidate that is
+    sampled again is not trained again: it has the result it had.
 
     The search resumes what ``storage`` holds under ``name``. Weights of the models on the front stay in ``directory``
     as ``candidate-<i>-trained.safetensors`` and ``candidate-<i>-pruned.safetensors``.
@@ -177,6 +178,10 @@ class _Search:
     def run(self, train: _Evaluate[M], executor: Executor, observe: Observe | None) -> SparsenasResult:
         with self._study() as study:
 
+            def prepare(trial: OpenTrial) -> Sampled | Skip | Outcome:
+                job = sample(trial, self.space, self.supernet, self.limits, self.evaluate)
+                return job if isinstance(job, Skip) else known(study.trials(), self.space, self.supernet, job) or job
+
             def keep_the_front(study_name: str, trial: Trial) -> None:
                 self._remove_all_but_the_front(study)
                 if observe is not None:
@@ -185,7 +190,7 @@ class _Search:
             conduct(
                 study,
                 self._count,
-                prepare=self._prepare,
+                prepare=prepare,
                 evaluate=train,
                 conclude=self._conclude,
                 executor=executor,
@@ -220,9 +225,6 @@ class _Search:
     def _weights_files(self, index: int) -> tuple[pathlib.Path, pathlib.Path]:
         stem = f"candidate-{index:04d}"
         return self.directory / f"{stem}-trained.safetensors", self.directory / f"{stem}-pruned.safetensors"
-
-    def _prepare(self, trial: OpenTrial) -> Sampled | Skip:
-        return sample(trial, self.space, self.supernet, self.limits, self.evaluate)
 
     def _conclude(self, trial: OpenTrial, job: Sampled, result: _Evaluated | None) -> Outcome | Skip:
         if result is None:

@@ -38,7 +38,7 @@ def conduct(
     study: Study,
     count: int,
     *,
-    prepare: Callable[[OpenTrial], A | Skip],
+    prepare: Callable[[OpenTrial], A | Skip | Outcome],
     evaluate: Callable[[A], R],
     conclude: Callable[[OpenTrial, A, R], Outcome | Skip],
     executor: Executor,
@@ -47,7 +47,7 @@ def conduct(
 ) -> None:
     """Bring the trials 0 .. ``count`` - 1 of a study to their end.
 
-    ``prepare`` samples a trial and may skip it; ``evaluate`` runs where the executor puts it and sees nothing but its
+    ``prepare`` samples a trial and may skip it, or know its result; ``evaluate`` runs where the executor puts it and sees nothing but its
     argument; ``conclude`` turns its result into what is stored, once, here. ``observe`` is shown the study's name and
     each ended trial.
     Trials that other processes run are waited for, and repeated when those processes die.
@@ -64,7 +64,7 @@ def conduct(
     def work() -> Iterator[tuple[OpenTrial, A]]:
         while (trial := study.ask(count)) is not None:
             prepared = prepare(trial)
-            if isinstance(prepared, Skip):
+            if isinstance(prepared, Skip | Outcome):
                 end(trial, prepared)
             else:
                 yield trial, prepared
