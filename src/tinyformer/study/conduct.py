@@ -47,9 +47,9 @@ def conduct(
 ) -> None:
     """Bring the trials 0 .. ``count`` - 1 of a study to their end.
 
-    ``prepare`` samples a trial and may skip it, or know its result; ``evaluate`` runs where the executor puts it and sees
-    nothing but its argument; ``conclude`` turns its result into what is stored, once, here. ``observe`` is shown the
-    study's name and each ended trial.
+    ``prepare`` samples a trial and may skip it, or know its result; ``evaluate`` runs where the executor puts it and
+    sees nothing but its argument; ``conclude`` turns its result into what is stored, once, here. ``observe`` is shown
+    the study's name and each ended trial.
     Trials that other processes run are waited for, and repeated when those processes die.
     """
 
