@@ -4,8 +4,8 @@
 
 Each sampler searches the whole recorded space with 20 seeds. As in SparseNAS, a candidate over a limit is skipped, and
 one that was evaluated before has the result it had: candidates count that would have been trained. The samplers are
-those of a run file, through the same study; beside them TPE when a repeated candidate counts again, and Optuna's
-samplers for several objectives (accuracy, flash, latency) at once.
+those of a run file, through the same study: for accuracy, and for the front (accuracy, flash, RAM, latency); beside
+them TPE when a repeated candidate counts again.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import optuna
 import recorded_search as recorded
 from recorded_search import Row
 
+from tinyformer.sparsenas.sampling import COSTS as SAMPLED_COSTS
 from tinyformer.study import Storage, Study
 
 SEEDS = range(20)
@@ -44,17 +45,17 @@ class Limits:
         return all(row.figures[cost] <= getattr(self, cost) for cost in COSTS)
 
 
-def through_a_study(sampler: str, *, repeats_count: bool = False) -> Search:
-    """Search as SparseNAS does: one objective, what does not fit is skipped."""
+def through_a_study(sampler: str, costs: Sequence[str] = (), *, repeats_count: bool = False) -> Search:
+    """Search as SparseNAS does: what does not fit is skipped."""
 
     def search(table: Table, limits: Limits, seed: int) -> Iterator[Row]:
         storage = Storage("memory", optuna.storages.InMemoryStorage())
         seen = set()
-        with Study(storage, "s", sampler=sampler, seed=seed) as study:
+        with Study(storage, "s", sampler=sampler, seed=seed, costs=costs) as study:
             while (trial := study.ask(MOST_ASKED)) is not None:
                 row = table[tuple(trial.choose(p.name, p.choices) for p in recorded.parameters())]
                 if limits.hold(row):
-                    study.finish(trial, row.accuracy)
+                    study.finish(trial, row.accuracy, metrics=row.figures)
                     if repeats_count or id(row) not in seen:
                         yield row
                     seen.add(id(row))
@@ -64,41 +65,13 @@ def through_a_study(sampler: str, *, repeats_count: bool = False) -> Search:
     return search
 
 
-def with_objectives(make: Callable[[int], optuna.samplers.BaseSampler]) -> Search:
-    """Search with accuracy and costs as objectives of their own; what does not fit is pruned."""
-
-    def search(table: Table, limits: Limits, seed: int) -> Iterator[Row]:
-        study = optuna.create_study(directions=["maximize", *("minimize" for _ in COSTS)], sampler=make(seed))
-        seen = set()
-        for _ in range(MOST_ASKED):
-            trial = study.ask()
-            row = table[tuple(trial.suggest_categorical(p.name, p.choices) for p in recorded.parameters())]
-            if limits.hold(row):
-                study.tell(trial, [row.accuracy, *(row.figures[cost] for cost in COSTS)])
-                if id(row) not in seen:
-                    yield row
-                seen.add(id(row))
-            else:
-                study.tell(trial, state=optuna.trial.TrialState.FAIL)
-
-    return search
-
-
-def _front_nsga2(seed: int) -> optuna.samplers.BaseSampler:
-    return optuna.samplers.NSGAIISampler(seed=seed, population_size=20)
-
-
-def _front_tpe(seed: int) -> optuna.samplers.BaseSampler:
-    return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
-
-
 SEARCHES: Mapping[str, Search] = {
     "random": through_a_study("random"),
     "tpe": through_a_study("tpe"),
     "nsga2": through_a_study("nsga2"),
     "tpe, repeats count": through_a_study("tpe", repeats_count=True),
-    "tpe, 3 objectives": with_objectives(_front_tpe),
-    "nsga2, 3 objectives": with_objectives(_front_nsga2),
+    "tpe, front": through_a_study("tpe", SAMPLED_COSTS),
+    "nsga2, front": through_a_study("nsga2", SAMPLED_COSTS),
 }
 
 

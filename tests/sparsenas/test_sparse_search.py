@@ -204,9 +204,10 @@ def test_a_candidate_that_is_sampled_again_is_not_trained_again(run: Run) -> Non
     assert all(member.index not in repeats and member.weights.exists() for member in result.front)
 
 
+@pytest.mark.parametrize("objective", ["accuracy", "front"])
 @pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
-def test_killed_after_every_trial_it_ends_as_uninterrupted(sampler: str, tmp_path: Path) -> None:
-    settings = replace(SETTINGS, sampler=sampler)
+def test_killed_after_every_trial_it_ends_as_uninterrupted(sampler: str, objective: str, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, sampler=sampler, objective=objective)
     whole, parts = Run(tmp_path / "whole", settings), Run(tmp_path / "parts", settings)
     expected = whole.state(whole.search())
     for _ in range(100):
@@ -261,6 +262,15 @@ def test_more_candidates_extend_a_search(run: Run, uninterrupted: tuple[object, 
     run.search()
     run.settings = SETTINGS
     assert run.state(run.search()) == uninterrupted
+
+
+def test_another_objective_is_refused(run: Run) -> None:
+    run.search()
+    run.settings = replace(SETTINGS, objective="front")
+    with pytest.raises(ConfigError, match='made with objective = "accuracy", now "front"'):
+        run.search()
+    with pytest.raises(ConfigError, match="objective = 'flash'; allowed: accuracy, front"):
+        replace(SETTINGS, objective="flash")
 
 
 def test_other_settings_are_refused(run: Run) -> None:

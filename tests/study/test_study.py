@@ -90,6 +90,19 @@ def test_given_choices_are_taken_and_the_rest_sampled(sampler: str, storage: Sto
         assert all(t.params["z"] in range(8) for t in study.trials())
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+def test_costs_pull_a_sampler_to_the_cheap_end(sampler: str, storage: Storage) -> None:
+    def mean_cost(name: str, costs: tuple[str, ...]) -> float:
+        with Study(storage, name, sampler=sampler, seed=1, costs=costs) as study:
+            while (trial := study.ask(80)) is not None:
+                x, y = trial.choose("x", range(8)), trial.choose("y", range(8))
+                study.finish(trial, float(x), metrics={"bytes": y})
+            assert all(t.objective == t.params["x"] for t in study.trials())
+            return sum(t.metrics["bytes"] for t in study.trials()[40:]) / 40
+
+    assert mean_cost("with", ("bytes",)) < mean_cost("without", ()) - 1
+
+
 def test_what_was_told_is_read_back(storage: Storage) -> None:
     with Study(storage, "s", seed=1) as study:
         for _ in range(5):

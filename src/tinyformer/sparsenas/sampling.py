@@ -17,7 +17,10 @@ from tinyformer.search_space import (
     sparsity_from_dict,
     sparsity_parameters,
 )
+from tinyformer.sparsenas.settings import SparsenasSettings
 from tinyformer.study import OpenTrial, Outcome, Skip, Tally, Trial
+
+COSTS = ("flash_bytes", "ram_bytes", "latency_ms")  # what the front weighs against accuracy
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,11 @@ def sample(
     if broken:
         return Skip(f"over {' and '.join(broken)}", resources.metrics())
     return Sampled(path, sparsity, resources, int(trial.generator().integers(2**31)))
+
+
+def sampled_costs(settings: SparsenasSettings) -> tuple[str, ...]:
+    """Return the metrics that the sampler keeps low."""
+    return COSTS if settings.objective == "front" else ()
 
 
 def known(trials: Iterable[Trial], space: SearchSpace, supernet: SupernetConfig, job: Sampled) -> Outcome | None:

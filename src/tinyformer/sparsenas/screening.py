@@ -17,7 +17,7 @@ from tinyformer.search_space import (
     supernet_to_dict,
 )
 from tinyformer.sparsenas.actions import SparsenasActions
-from tinyformer.sparsenas.sampling import Sampled, known, no_candidate, sample
+from tinyformer.sparsenas.sampling import Sampled, known, no_candidate, sample, sampled_costs
 from tinyformer.sparsenas.settings import SparsenasSettings
 from tinyformer.study import (
     Arrays,
@@ -82,12 +82,25 @@ def screen(
         DoesNotFitError: no candidate fits; names the limit that fails most.
         ConfigError: the stored screening was made with other settings.
     """
-    identity = {"supernet": supernet_to_dict(space, supernet), "space": asdict(space), "limits": asdict(limits)}
+    identity = {
+        "supernet": supernet_to_dict(space, supernet),
+        "space": asdict(space),
+        "limits": asdict(limits),
+        "objective": settings.objective,
+    }
 
     def conclude(trial: OpenTrial, job: Sampled, accuracy: float) -> Outcome:  # noqa: ARG001
         return Outcome(accuracy, job.resources.metrics())
 
-    with Study(storage, name, sampler=settings.sampler, seed=settings.seed, settings=identity) as study:
+    study = Study(
+        storage,
+        name,
+        sampler=settings.sampler,
+        seed=settings.seed,
+        settings=identity,
+        costs=sampled_costs(settings),
+    )
+    with study:
 
         def prepare(trial: OpenTrial) -> Sampled | Skip | Outcome:
             job = sample(trial, space, supernet, limits, evaluate)

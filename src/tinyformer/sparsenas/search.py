@@ -19,7 +19,7 @@ from tinyformer.search_space import (
     supernet_to_dict,
 )
 from tinyformer.sparsenas.actions import PruningRun, SparsenasActions
-from tinyformer.sparsenas.sampling import Sampled, known, no_candidate, sample
+from tinyformer.sparsenas.sampling import COSTS, Sampled, known, no_candidate, sample, sampled_costs
 from tinyformer.sparsenas.settings import SparsenasSettings
 from tinyformer.study import (
     Arrays,
@@ -41,9 +41,7 @@ from tinyformer.study import (
     save_arrays,
 )
 
-__all__ = ["FrontMember", "SparsenasResult", "SparsenasSettings", "search"]
-
-COSTS = ("flash_bytes", "ram_bytes", "latency_ms")  # what the front weighs against accuracy
+__all__ = ["COSTS", "FrontMember", "SparsenasResult", "SparsenasSettings", "search"]
 
 M = TypeVar("M")
 
@@ -220,6 +218,7 @@ class _Search:
             settings=identity,
             defaults=defaults(self.settings),
             given=self.chosen,
+            costs=sampled_costs(self.settings),
         )
 
     def _weights_files(self, index: int) -> tuple[pathlib.Path, pathlib.Path]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from tinyformer.errors import ConfigError
 
+OBJECTIVES = ("accuracy", "front")
+
 
 @dataclass(frozen=True, slots=True)
 class SparsenasSettings:
@@ -15,6 +17,8 @@ class SparsenasSettings:
     paper), then for ``prune_epochs`` while AGP raises its sparsity during the first ``ramp_epochs``. ``batch_size``
     and ``learning_rate`` (its peak) are the paper's. The int8 model is measured on up to ``int8_samples`` images of
     the validation split. ``sampler`` chooses paths and sparsity configurations.
+
+    ``objective`` is what the sampler looks for: "accuracy", or the "front" of accuracy against flash, RAM and latency.
 
     With ``screened`` more than 0, so many candidates are first judged with the supernet's weights, without training,
     and the best of those that fit are the ``candidates`` that train.
@@ -32,12 +36,15 @@ class SparsenasSettings:
     learning_rate: float = 55e-5
     int8_samples: int = 1000
     sampler: str = "random"
+    objective: str = "accuracy"
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("candidates", "epochs", "prune_epochs", "ramp_epochs", "batch_size", "int8_samples"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"sparsenas: {name} = {getattr(self, name)}; allowed: 1 or more")
+        if self.objective not in OBJECTIVES:
+            raise ConfigError(f"sparsenas: objective = '{self.objective}'; allowed: {', '.join(OBJECTIVES)}")
         if self.screened and self.screened < self.candidates:
             raise ConfigError(
                 f"sparsenas: screened = {self.screened}; allowed: 0, or candidates ({self.candidates}) and more"

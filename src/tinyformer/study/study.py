@@ -68,7 +68,8 @@ class Study:
 
     ``settings`` is what must not change between runs, as JSON; ``sampler`` and ``seed`` are added to it. ``defaults``
     are the values of settings that are not given, or were not there when the study was made. With ``given`` trial i
-    takes the choices of ``given[i]``, and the sampler makes those that it lacks.
+    takes the choices of ``given[i]``, and the sampler makes those that it lacks. ``costs`` are metrics that the sampler
+    is to keep low while it keeps the objective high; one that a trial lacks counts as 0.
 
     Raises:
         ConfigError: unknown sampler, or the stored study was made with other settings.
@@ -84,6 +85,7 @@ class Study:
         settings: Mapping[str, Json] | None = None,
         defaults: Mapping[str, Json] | None = None,
         given: Sequence[Mapping[str, Choice]] | None = None,
+        costs: Sequence[str] = (),
     ) -> None:
         make_sampler(sampler, seed, 0)
         self.name = name
@@ -91,10 +93,16 @@ class Study:
         self._sampler = sampler
         self._seed = seed
         self._given = given
+        self._costs = tuple(costs)
         self._worker = uuid.uuid4().hex
-        self._study = optuna.create_study(
-            storage=storage.backend, study_name=name, direction="maximize", load_if_exists=True
-        )
+        names = optuna.get_all_study_names(storage.backend)
+        if name in names:
+            self._study = optuna.load_study(study_name=name, storage=storage.backend)
+        else:
+            directions = ["maximize", *("minimize" for _ in self._costs)]
+            self._study = optuna.create_study(
+                storage=storage.backend, study_name=name, directions=directions, load_if_exists=True
+            )
         self._check_settings({**(settings or {}), "sampler": sampler, "seed": seed}, defaults or {})
         self._stop_beating = _start_beating(self._beat) if storage.shared else None
         self._fail_abandoned()
@@ -185,7 +193,9 @@ class Study:
         if reason is not None:
             optuna_trial.set_user_attr("reason", reason)
         state = OptunaState.PRUNED if objective is None else OptunaState.COMPLETE
-        record = _record(self._study.tell(optuna_trial, objective, state=state))
+        costs = [float((metrics or {}).get(name, 0.0)) for name in self._costs]
+        values = None if objective is None else [objective, *costs]
+        record = _record(self._study.tell(optuna_trial, values, state=state))
         self._storage.sync()
         return record
 
@@ -269,7 +279,7 @@ def _record(trial: FrozenTrial) -> Trial:
         index=trial.user_attrs["index"],
         state=_STATES[trial.state],
         params=dict(trial.params),
-        objective=trial.value if trial.state is OptunaState.COMPLETE else None,
+        objective=trial.values[0] if trial.state is OptunaState.COMPLETE else None,
         reason=trial.user_attrs.get("reason"),
         metrics=trial.user_attrs.get("metrics", {}),
         details=trial.user_attrs.get("details", {}),
