@@ -94,13 +94,13 @@ def test_given_choices_are_taken_and_the_rest_sampled(sampler: str, storage: Sto
 def test_costs_pull_a_sampler_to_the_cheap_end(sampler: str, storage: Storage) -> None:
     def mean_cost(name: str, costs: tuple[str, ...]) -> float:
         with Study(storage, name, sampler=sampler, seed=1, costs=costs) as study:
-            while (trial := study.ask(80)) is not None:
+            while (trial := study.ask(120)) is not None:
                 x, y = trial.choose("x", range(8)), trial.choose("y", range(8))
                 study.finish(trial, float(x), metrics={"bytes": y})
             assert all(t.objective == t.params["x"] for t in study.trials())
-            return sum(t.metrics["bytes"] for t in study.trials()[40:]) / 40
+            return sum(t.metrics["bytes"] for t in study.trials()[60:]) / 60
 
-    assert mean_cost("with", ("bytes",)) < mean_cost("without", ()) - 1
+    assert mean_cost("with", ("bytes",)) < 0.8 * mean_cost("without", ())
 
 
 def test_what_was_told_is_read_back(storage: Storage) -> None:
