@@ -10,6 +10,7 @@ them TPE when a repeated candidate counts again.
 
 from __future__ import annotations
 
+import argparse
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ EVALUATED = (10, 20, 40, 80)
 MOST_ASKED = 300  # candidates sampled in all, those that do not fit and repeated ones included
 FLASH_QUANTILE, LATENCY_QUANTILE = 0.5, 0.5  # each limit alone admits half of the candidates
 CHANCE = 0.1
+RECORD = recorded.HERE / "search_samplers.json"
 COSTS = ("flash_bytes", "latency_ms")
 Table = Mapping[tuple[recorded.Value, ...], Row]
 Search = Callable[[Table, "Limits", int], Iterator[Row]]
@@ -108,15 +110,19 @@ def run(search: Search, table: Table, limits: Limits, seed: int) -> dict[str, li
     }
 
 
-def compare() -> dict[str, object]:
-    """Return what is written as JSON."""
+def compare(only: Sequence[str]) -> dict[str, object]:
+    """Return what is written as JSON; searches that are left out keep what is recorded."""
     rows = recorded.read(recorded.TABLE)
     table = {recorded.key(row.choices): row for row in rows}
     limits = Limits(rows)
     fitting = [row for row in rows if limits.hold(row)]
     whole = hypervolume(fitting, limits)
+    before = json.loads(RECORD.read_text(encoding="utf-8"))["samplers"] if RECORD.exists() else {}
     searches = {}
     for name, search in SEARCHES.items():
+        if name not in only:
+            searches[name] = before[name]
+            continue
         runs = [run(search, table, limits, seed) for seed in SEEDS]
         accuracy = np.array([r["accuracy"] for r in runs])
         volume = np.array([r["hypervolume"] for r in runs]) / whole
@@ -145,8 +151,10 @@ def _quartiles(values: np.ndarray) -> dict[str, list[float]]:
 
 def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    record = compare()
-    (recorded.HERE / "search_samplers.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=list(SEARCHES), default=list(SEARCHES), help="these alone")
+    record = compare(parser.parse_args().only)
+    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     best = record["best_accuracy"]
     charts.lines(
         recorded.HERE / "search_samplers.svg",

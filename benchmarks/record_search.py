@@ -187,6 +187,7 @@ def record_provenance(weights: Arrays, description: dict[str, object]) -> None:
             "cpu_seconds": round(sum(row.figures["seconds"] for row in table)),
         },
         "training": {
+            "candidates": len(recorded.read(TRAINING)),
             "images": TRAINING_IMAGES,
             "epochs": [DENSE_EPOCHS, SPARSE_EPOCHS],
             "ramp_epochs": RAMP_EPOCHS,

@@ -24,6 +24,7 @@ from tinyformer.study import (
     Choice,
     Executor,
     InProcessExecutor,
+    Json,
     Observe,
     OpenTrial,
     Outcome,
@@ -82,7 +83,7 @@ def screen(
         DoesNotFitError: no candidate fits; names the limit that fails most.
         ConfigError: the stored screening was made with other settings.
     """
-    identity = {
+    identity: dict[str, Json] = {
         "supernet": supernet_to_dict(space, supernet),
         "space": asdict(space),
         "limits": asdict(limits),

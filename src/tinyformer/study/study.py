@@ -20,6 +20,7 @@ from tinyformer.study.trial import Choice, Json, Trial, TrialState
 
 try:
     import optuna
+    from optuna.study import StudyDirection
     from optuna.trial import FrozenTrial
     from optuna.trial import TrialState as OptunaState
 except ImportError as error:
@@ -95,11 +96,10 @@ class Study:
         self._given = given
         self._costs = tuple(costs)
         self._worker = uuid.uuid4().hex
-        names = optuna.get_all_study_names(storage.backend)
-        if name in names:
+        if name in optuna.get_all_study_names(storage.backend):
             self._study = optuna.load_study(study_name=name, storage=storage.backend)
         else:
-            directions = ["maximize", *("minimize" for _ in self._costs)]
+            directions = [StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in self._costs)]
             self._study = optuna.create_study(
                 storage=storage.backend, study_name=name, directions=directions, load_if_exists=True
             )
