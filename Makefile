@@ -30,8 +30,10 @@ test-full: ## the long tests: fuzzing, Ray, gcc, QEMU
 	$(PYTEST) -n 2 -m full -rs
 
 reproduce-models: setup ## search and train the models of models/ again: hours of two cores, less with a GPU
-	$(BIN)/tinyformer run configs/tinyformer-300k.toml --out runs/tinyformer-300k
-	$(BIN)/python benchmarks/ship_model.py runs/tinyformer-300k models/tinyformer-300k-cifar10
+	for size in 120k 300k; do \
+	    $(BIN)/tinyformer run configs/tinyformer-$$size.toml --out runs/tinyformer-$$size && \
+	    $(BIN)/python benchmarks/ship_model.py runs/tinyformer-$$size models/tinyformer-$$size-cifar10 || exit 1; \
+	done
 
 lint: setup ## format, lint, types, layers
 	$(BIN)/ruff format --check .

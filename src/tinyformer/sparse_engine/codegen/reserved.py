@@ -37,5 +37,5 @@ HEADERS = frozenset(
 )
 """Headers of C, of its libraries (glibc, musl, newlib), of compilers and CMSIS; without ``.h``, in lower case."""
 
-PORT_HEADERS = frozenset({"board", "port"})
+PORT_HEADERS = frozenset({"board", "port", "stm32_console"})
 """Headers of the bundle's ``port`` directory."""
