@@ -133,14 +133,14 @@ def uniform(config: SupernetConfig, sparsity: float) -> SparsityConfig:
 def test_models_that_differ_in_sparsity_alone_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ((config, path, _), _) = candidates("normal", 2)
     counts = counted(monkeypatch)
-    evaluated = [evaluate(config, path, uniform(config, 0.7), DISCO)]
+    evaluated = [evaluate(config, path, uniform(config, 0.7), DISCO, objective="speed")]
     plans, layers_found = counts["plans"], counts["layers"]
     assert plans >= 1
-    evaluated.append(evaluate(config, path, uniform(config, 0.8), DISCO))  # in the same encodings
+    evaluated.append(evaluate(config, path, uniform(config, 0.8), DISCO, objective="speed"))  # same encodings
     assert counts["plans"] == plans
     assert layers_found < counts["layers"] < 2 * layers_found  # those without weights were known
     layers_found = counts["layers"]
-    evaluated.append(evaluate(config, path, uniform(config, 0.7), DISCO))
+    evaluated.append(evaluate(config, path, uniform(config, 0.7), DISCO, objective="speed"))
     assert (counts["plans"], counts["layers"]) == (plans, layers_found)
     assert evaluated[0] == evaluated[2] != evaluated[1]
     assert evaluated[0].arena_bytes == evaluated[1].arena_bytes

@@ -66,7 +66,7 @@ def test_pruned_in_blocks(files: Path, tmp_path: Path) -> None:
         blocks = weight.reshape(len(weight), -1, 4)
         empty = ~blocks.any(axis=2)
         assert empty.mean() >= 0.65
-    analysis = compiler.analyze(tmp_path / "q.onnx", "stm32f746g-disco", objective="size")
+    analysis = compiler.analyze(tmp_path / "q.onnx", "stm32f746g-disco", objective="balanced")
     assert any(layer.encoding.startswith("block") for layer in analysis.figures.layers)
 
 

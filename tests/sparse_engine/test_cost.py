@@ -75,6 +75,7 @@ def test_struct_bytes_are_those_of_the_compiler(tmp_path):
 def test_a_core_without_table(monkeypatch):
     assert cost.load(Isa("cortex-m33", dsp=False, fpu="none")) is cost.load(boards.load("nucleo-f103rb").isa)
     monkeypatch.setattr(model, "load", lambda isa: None)
+    cost.predictor.cache_clear()
     with pytest.raises(ConfigError, match="no cost table"):
         cost.predictor(BOARD)
     graph, _ = zoo(("linear",))
