@@ -44,6 +44,12 @@ def run(
         show(result, out)
 
 
+def _origin(search: dict[str, Any]) -> tuple[str, str]:
+    if "start" in search:
+        return "trained on from", search["start"]
+    return "candidates trained", f"{search['candidates_accepted']} of {search['candidates_seen']}"
+
+
 def show(result: dict[str, Any], out: Path) -> None:
     """Print what a run came to."""
     accuracy, limits = result["accuracy"], result["limits"]
@@ -62,7 +68,7 @@ def show(result: dict[str, Any], out: Path) -> None:
         ("RAM of the image", f"{kilobytes(result['ram_bytes'])} of {kilobytes(limits['ram_bytes'])}"),
         ("instructions per inference", f"{result['instructions']:,}"),
         ("latency", latency_text(result["latency_ms_estimated"], result["latency_error_percent"])),
-        ("candidates trained", f"{search['candidates_accepted']} of {search['candidates_seen']}"),
+        _origin(search),
     ]
     console().print(table(f"{result['name']} on {result['board']}", ("", ""), rows))
     console().print(f"report: {out / 'report.html'}")
