@@ -14,8 +14,7 @@ import pytest
 
 from tinyformer import config, pipeline
 from tinyformer.errors import ConfigError, DataError, DoesNotFitError
-from tinyformer.sparse_engine import compiler, graph_file
-from tinyformer.sparse_engine.bundle import GRAPH_FILE
+from tinyformer.sparse_engine import compiler
 
 RUN_FILE = """
 name = "tiny"
@@ -198,12 +197,6 @@ def test_the_members_of_a_searchs_front_compile_and_fit_as_predicted(tmp_path: P
         compiled = compiler.compile(
             tmp_path / "out" / member["model"], settings.board, tmp_path / f"{member['index']}", objective="size"
         )
+        assert compiled.ram_bytes == member["ram_bytes"]
         assert compiled.flash_bytes is not None
-        tolerance = max(1024, 0.01 * member["flash_bytes"])
-        assert compiled.flash_bytes <= member["flash_bytes"] + tolerance
-        assert compiled.ram_bytes <= member["ram_bytes"]
-        # training this short leaves filters empty; their channels go, which no prediction without weights can know
-        graph = graph_file.load(compiled.directory / GRAPH_FILE)
-        if not any(tensor.channels for tensor in graph.tensors.values()):
-            assert compiled.flash_bytes >= member["flash_bytes"] - tolerance
-            assert compiled.ram_bytes == member["ram_bytes"]
+        assert abs(compiled.flash_bytes - member["flash_bytes"]) <= max(1024, 0.01 * member["flash_bytes"])

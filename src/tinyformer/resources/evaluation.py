@@ -13,10 +13,10 @@ from tinyformer.resources.lowering import lower
 from tinyformer.search_space import Path, SparsityConfig, SupernetConfig, layer_sparsities
 from tinyformer.sparse_engine import cost
 from tinyformer.sparse_engine.coding import BlockDensity
+from tinyformer.sparse_engine.figures import milliseconds
 from tinyformer.sparse_engine.kernels import Objective
 from tinyformer.sparse_engine.layout import Budget, Layout, lay_out
 
-_MS_PER_S: Final = 1e3
 _UNLIMITED: Final = Budget(2**62, 2**62)
 
 
@@ -90,7 +90,7 @@ def evaluate(
             round(count * (1 - densities[name].sparsity)) if name in densities else count
             for name, count in macs.items()
         ),
-        latency_ms=None if predicted is None else _MS_PER_S * predicted.instructions / board.clock_hz,
+        latency_ms=None if predicted is None else milliseconds(predicted.instructions, board.clock_hz),
     )
 
 
