@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tinyformer.training import TrainingSettings, fit, muon, optimizers
+from tinyformer.training import TrainingSettings, fit, optimizers
 from tinyformer.training.muon import MUON, orthogonal
 
 SCALE = {"mean": 100.0, "std": 60.0, "seed": 5}
@@ -40,8 +40,7 @@ def test_only_matrices_are_muons():
     assert not any(group[MUON] for group in optimizers.build("adamw", model, 0.1, 0.5).param_groups)
 
 
-def test_the_first_step_follows_its_formula(monkeypatch):
-    monkeypatch.setattr(muon, "has_bf16", lambda _: False)
+def test_the_first_step_follows_its_formula():
     model = matrices()
     weight = model[3].weight
     optimizer = optimizers.build("muon", model, 0.1, 0.5)

@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, optim
 
-from tinyformer.training.precision import has_bf16
-
 MUON = "muon"  # the key of a parameter group
 
 _MOMENTUM = 0.95
@@ -60,17 +58,23 @@ class MuonAdamW(optim.AdamW):
 def orthogonal(matrix: Tensor) -> Tensor:
     """Return about U V^T of the singular value decomposition U S V^T, by a quintic Newton-Schulz iteration.
 
-    The singular values of the result lie between 0.7 and 1.2, but for those that were next to zero.
+    The singular values of the result lie between 0.7 and 1.2, but for those that were next to zero. The steps
+    X' = (a I + b X X^T + c (X X^T)^2) X commute with X X^T, so they are gathered as one square matrix of the shorter
+    side, and the longer side is multiplied twice in all.
 
     Args:
-        matrix: (rows, columns).
+        matrix: (rows, columns), float32.
     """
     a, b, c = _COEFFICIENTS
-    dtype = torch.bfloat16 if has_bf16(matrix.device) else torch.float32
     wide = matrix.shape[0] <= matrix.shape[1]
-    x: Tensor = (matrix if wide else matrix.T).to(dtype)
+    x: Tensor = matrix if wide else matrix.T
     x = x / (x.norm() + 1e-7)
+    gram = x @ x.T
+    polynomial = torch.eye(len(gram), device=matrix.device)
     for _ in range(_ITERATIONS):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x if wide else x.T).to(matrix.dtype)
+        step = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        step.diagonal().add_(a)
+        polynomial = step @ polynomial
+        gram = step @ gram @ step
+    x = polynomial @ x
+    return x if wide else x.T
