@@ -90,7 +90,7 @@ def screen(
         "objective": settings.objective,
     }
 
-    def conclude(trial: OpenTrial, job: Sampled, accuracy: float) -> Outcome:  # noqa: ARG001
+    def conclude(trial: OpenTrial, job: Sampled, accuracy: float) -> Outcome:  # noqa: ARG001 - one signature for all
         return Outcome(accuracy, job.resources.metrics())
 
     study = Study(

@@ -39,10 +39,10 @@ class Dense:
         """Return one byte per weight."""
         return int(weight.size)
 
-    def expected_nbytes(self, shape: Shape, block: int, density: BlockDensity) -> int:  # noqa: ARG002
+    def expected_nbytes(self, shape: Shape, block: int, density: BlockDensity) -> int:  # noqa: ARG002 - as the protocol has it
         """Return one byte per weight, whatever the density."""
         return prod(shape)
 
-    def blocks_in(self, nbytes: int, shape: Shape, block: int) -> int:  # noqa: ARG002
+    def blocks_in(self, nbytes: int, shape: Shape, block: int) -> int:  # noqa: ARG002 - as the protocol has it
         """Return 0."""
         return 0

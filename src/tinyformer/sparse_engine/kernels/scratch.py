@@ -90,12 +90,12 @@ def softmax(p: Params) -> int:  # noqa: ARG001 - one signature for every kernel
     return 256 * 4
 
 
-def softmax_lazy(p: Params) -> int:  # noqa: ARG001
+def softmax_lazy(p: Params) -> int:  # noqa: ARG001 - one signature for all
     """Return the bytes of ``se_softmax_lazy_s8``: the table and a bitmap of 256 bits."""
     return 256 * 4 + 32
 
 
-def layer_norm(p: Params) -> int:  # noqa: ARG001
+def layer_norm(p: Params) -> int:  # noqa: ARG001 - one signature for all
     """Return 0."""
     return 0
 
