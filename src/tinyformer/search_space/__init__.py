@@ -20,6 +20,7 @@ from tinyformer.search_space.layers import (
     layer_sparsities,
     layers,
 )
+from tinyformer.search_space.one_model import space_of_one_model
 from tinyformer.search_space.presets import PRESETS, preset
 from tinyformer.search_space.sampling import (
     Parameter,
@@ -95,6 +96,7 @@ __all__ = [
     "sample_path",
     "sample_sparsity",
     "sample_supernet",
+    "space_of_one_model",
     "sparsity_from_dict",
     "sparsity_parameters",
     "sparsity_to_dict",

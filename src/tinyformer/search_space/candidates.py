@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -92,6 +93,30 @@ class PoolingCandidate:
 
 
 Candidate = DownsampleCandidate | MobileNetCandidate | TransformerCandidate | PoolingCandidate
+
+_LABELS: Mapping[BlockKind, tuple[str, Callable[..., Candidate]]] = {
+    "downsample": (
+        r"([a-z_]+?)(?:_x(\d+))?",
+        lambda kind, expansion: DownsampleCandidate(kind, int(expansion or DEFAULT_DOWNSAMPLE_EXPANSION)),
+    ),
+    "mobilenet": (r"x(\d+)", lambda expansion: MobileNetCandidate(int(expansion))),
+    "transformer": (r"l(\d+)_h(\d+)_m(\d+)", lambda *numbers: TransformerCandidate(*map(int, numbers))),
+    "pooling": (r"([a-z]+)", PoolingCandidate),
+}
+
+
+def candidate_of(kind: BlockKind, label: str) -> Candidate:
+    """Return the candidate that a label names, as every label does completely.
+
+    Raises:
+        ConfigError: no candidate of this kind has such a label.
+    """
+    pattern, make = _LABELS[kind]
+    match = re.fullmatch(pattern, label)
+    candidate = None if match is None else make(*match.groups())
+    if candidate is None or candidate.label != label:
+        raise ConfigError(f"search space: {kind} candidate '{label}'; allowed: labels such as a search's results have")
+    return candidate
 
 
 @dataclass(frozen=True, slots=True)
