@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tinyformer.errors import DataError, TrainingError
-from tinyformer.training import AUGMENTATIONS, TrainingSettings, evaluate, fit, image_batches, logits
+from tinyformer.training import AUGMENTATIONS, TrainingSettings, evaluate, fit, image_batches, logits, precision
 from tinyformer.training.average import WeightAverage
 from tinyformer.training.batches import Batch, Mix
 from tinyformer.training.loss import batch_loss
@@ -151,6 +151,49 @@ def test_a_teacher_teaches(net, bars):
     settings = TrainingSettings(epochs=25, batch_size=16, peak_lr=2e-2, distillation=1.0)
     fit(student, bars[0], nonsense, settings, seed=0, teacher=teacher, **SCALE)
     assert evaluate(student, *bars, **SCALE) == 1.0
+
+
+@pytest.mark.parametrize("computed", ["fp32", "bf16"])
+def test_the_teacher_runs_as_the_student_does_without_gradients(net, bars, computed):
+    """Same images, same precision, channels last; in evaluation mode, and it stays as it is."""
+
+    class Teacher(net):
+        def __init__(self):
+            super().__init__(seed=4)
+            self.calls, self.spare = 0, nn.Conv2d(4, 4, 3)  # of several channels, which can lie last
+
+        def forward(self, x):
+            logits = super().forward(x)
+            assert not self.training
+            assert not logits.requires_grad
+            assert logits.dtype == (torch.bfloat16 if computed == "bf16" else torch.float32)
+            assert self.spare.weight.is_contiguous(memory_format=torch.channels_last)
+            assert any(torch.equal(x, images) for images in seen[-1:])
+            self.calls += 1
+            return logits
+
+    seen = []
+
+    def forward(model, images, step):
+        seen.append(images)
+        return model(images)
+
+    teacher = Teacher()
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    fit(net(), *bars, replace(SETTINGS, precision=computed), seed=0, teacher=teacher, forward=forward, **SCALE)
+    assert teacher.calls == 12
+    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+
+
+def test_the_teachers_work_is_not_the_students(net, bars, monkeypatch):
+    """Precision and threads are chosen by the student."""
+    monkeypatch.setattr(precision, "has_bf16", lambda _: True)
+    student = net(width=6)
+    images = torch.zeros(1, 1, 8, 8)
+    monkeypatch.setattr(precision, "_WORTHWHILE_MACS", 2 * precision.count_macs(student, images, lambda m, x, _: m(x)))
+    settings = replace(SETTINGS, epochs=1)
+    assert fit(student, *bars, settings, seed=0, teacher=net(width=60), **SCALE).precision == "fp32"
+    assert fit(net(width=60), *bars, settings, seed=0, **SCALE).precision == "bf16"
 
 
 def test_losses_follow_their_formulas():

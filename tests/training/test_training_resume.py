@@ -1,5 +1,6 @@
 """A run that was interrupted resumes to the same result; checkpoints that do not belong to it are refused."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from torch import nn
 
 from tinyformer.errors import ConfigError, DataError
@@ -48,6 +50,22 @@ def test_a_run_without_a_checkpoint_starts_anew(net, bars, tmp_path):
     path = tmp_path / "run.safetensors"
     fit(net(), *bars, SETTINGS, seed=5, checkpoint=path, resume=True, **SCALE)
     assert [p.name for p in tmp_path.iterdir()] == ["run.safetensors"]
+
+
+def test_another_teacher_is_refused(net, bars, tmp_path):
+    arguments = {"seed": 5, "checkpoint": tmp_path / "run.safetensors", **SCALE}
+    fit(net(), *bars, SETTINGS, teacher=net(seed=3), **arguments)
+    fit(net(), *bars, SETTINGS, teacher=net(seed=3), resume=True, **arguments)
+    for teacher in (net(seed=4), None):
+        with pytest.raises(ConfigError, match="is of a run with teacher = "):
+            fit(net(), *bars, SETTINGS, teacher=teacher, resume=True, **arguments)
+
+
+def test_without_a_teacher_a_checkpoint_is_what_it_was_before_there_were_any(net, bars, tmp_path):
+    path = tmp_path / "run.safetensors"
+    fit(net(), *bars, SETTINGS, seed=5, checkpoint=path, **SCALE)
+    with safe_open(path, framework="pt") as file:
+        assert "teacher" not in json.loads(file.metadata()["tinyformer.training"])["origin"]
 
 
 KILLED = """

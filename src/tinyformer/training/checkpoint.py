@@ -5,6 +5,7 @@ Random numbers need no state: every epoch's generators are seeded by (seed, epoc
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -63,6 +64,15 @@ def write(
         part.replace(path)
     except OSError as error:
         raise DataError(f"checkpoint {path} cannot be written: {error}") from error
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Return a short digest of a model's parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def read(path: Path, origin: Mapping[str, Any]) -> tuple[Position, dict[str, Tensor]]:

@@ -70,7 +70,8 @@ def fit(
         checkpoint: a .safetensors file, written after epochs and at the end.
         checkpoint_interval_s: least time between two checkpoints.
         resume: continue from ``checkpoint`` if it exists.
-        teacher: logits to learn from, run in evaluation mode on the same images.
+        teacher: logits to learn from, run in evaluation mode, in the model's precision, on the same images; it is left
+            where the model trained.
         device: ``auto`` takes CUDA where there is one.
 
     Raises:
@@ -86,7 +87,7 @@ def fit(
     try:
         model.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if teacher is not None:
-            teacher.to(target).eval()
+            teacher.to(target, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         with torch.random.fork_rng(devices=generators), kept_memory(target):
             run = _Run(model, data, held_out, settings, forward or plain_forward, teacher, seed)
             if resume and checkpoint is not None and checkpoint.exists():
@@ -112,6 +113,7 @@ class _Run:
     ) -> None:
         self.data, self.validation, self.settings = data, validation, settings
         self.forward, self.teacher, self.seed = forward, teacher, seed
+        self.taught_by = {} if teacher is None else {"teacher": checkpoints.fingerprint(teacher)}
         batch_size = min(settings.batch_size, len(data.images))
         self.average = WeightAverage(model, settings.ema_decay) if settings.ema_decay else None
         average = None if self.average is None else self.average.model
@@ -132,6 +134,7 @@ class _Run:
             "images": shape,
             "mean": self.data.mean,
             "std": self.data.std,
+            **self.taught_by,
         }
 
     def restore(self, path: Path) -> None:
