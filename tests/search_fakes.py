@@ -76,7 +76,7 @@ def supernas_actions(calls: Callable[[str], None]) -> SupernasActions[FakeNet, F
         calls("build")
         return FakeNet(config, fraction(config, seed))
 
-    def train(net: FakeNet, epochs: int, seed: int) -> None:
+    def train(net: FakeNet, epochs: int, seed: int, name: str) -> None:
         calls("train")
         net.did("train", epochs, seed)
 
@@ -114,7 +114,7 @@ def sparsenas_actions(
         calls("restore")
         return FakeNet(config, float(arrays["value"][0]), path=path)
 
-    def train(net: FakeNet, epochs: int, seed: int) -> None:
+    def train(net: FakeNet, epochs: int, seed: int, name: str) -> None:
         calls("train")
         assert net.path is not None
         if diverges(net.path):

@@ -117,9 +117,9 @@ def test_a_candidate_inherits_trains_prunes_and_is_quantised(run: Run) -> None:
     seen: dict[str, Any] = {}
     actions = sparsenas_actions(calls)
 
-    def train(net: FakeNet, epochs: int, seed: int) -> None:
-        seen["train"] = (epochs, seed)
-        actions.train(net, epochs, seed)
+    def train(net: FakeNet, epochs: int, seed: int, name: str) -> None:
+        seen["train"] = (epochs, seed, name)
+        actions.train(net, epochs, seed, name)
 
     def prune(net: FakeNet, sparsity: Any, how: PruningRun) -> None:
         seen["prune"] = (sparsity, how)
@@ -131,9 +131,10 @@ def test_a_candidate_inherits_trains_prunes_and_is_quantised(run: Run) -> None:
     assert calls.names == [
         *("inherit", "train", "weights", "accuracy", "prune", "prune on", "accuracy", "int8_accuracy", "weights")
     ]
-    epochs, seed = seen["train"]
-    assert epochs == 10
-    assert seen["prune"] == (result.sparsity, PruningRun(ramp_epochs=7, epochs=10, seed=seed))
+    epochs, seed, name = seen["train"]
+    assert (epochs, name) == (10, "candidate-0000-training")
+    pruning = PruningRun(ramp_epochs=7, epochs=10, seed=seed, name="candidate-0000-pruning")
+    assert seen["prune"] == (result.sparsity, pruning)
     trained, _ = load_arrays(result.trained_weights)
     pruned, description = load_arrays(result.weights)
     assert trained["value"][0] == result.accuracies["float"]

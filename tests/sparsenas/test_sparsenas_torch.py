@@ -93,9 +93,10 @@ def test_a_long_run_writes_a_log_and_is_watched(supernet: Supernet, tmp_path: Pa
         def on_step(self, state: Any) -> None:
             self.steps += 1
 
-    watch, log = Watch(), tmp_path / "half.csv"
-    actions = torch_actions(dataset(), SETTINGS, RECIPE, watch=watch)
-    actions.prune(extract(supernet, PATH), HALF, PruningRun(1, 2, seed=1, log=log))
+    watch, log, names = Watch(), tmp_path / "half.csv", []
+    actions = torch_actions(dataset(), SETTINGS, RECIPE, watch=lambda name: names.append(name) or [watch])
+    actions.prune(extract(supernet, PATH), HALF, PruningRun(1, 2, seed=1, log=log, name="half"))
+    assert names == ["half"]
     with log.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2"]

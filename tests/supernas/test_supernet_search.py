@@ -195,10 +195,10 @@ def test_a_supernet_whose_training_diverges_is_skipped(run: Run) -> None:
     actions = supernas_actions(Calls())
     count = iter(range(100))
 
-    def train(net: FakeNet, epochs: int, seed: int) -> None:
+    def train(net: FakeNet, epochs: int, seed: int, name: str) -> None:
         if next(count) == 0:
             raise TrainingError("training diverged in epoch 1: the loss is nan")
-        actions.train(net, epochs, seed)
+        actions.train(net, epochs, seed, name)
 
     result = run.search(actions=replace(actions, train=train))
     assert result.supernets.skipped["training diverged"] == 1
@@ -306,19 +306,20 @@ def test_settings_out_of_range(name: str) -> None:
         SupernasSettings(**{name: 0})
 
 
-def test_training_is_seeded_and_counted_as_the_settings_say(run: Run) -> None:
-    seen: list[tuple[int, int]] = []
+def test_training_is_seeded_counted_and_named_as_the_settings_say(run: Run) -> None:
+    seen: list[tuple[int, int, str]] = []
     actions = supernas_actions(Calls())
 
-    def train(net: FakeNet, epochs: int, seed: int) -> None:
-        seen.append((epochs, seed))
-        actions.train(net, epochs, seed)
+    def train(net: FakeNet, epochs: int, seed: int, name: str) -> None:
+        seen.append((epochs, seed, name))
+        actions.train(net, epochs, seed, name)
 
     run.settings = replace(SETTINGS, epochs=3)
     run.search(actions=replace(actions, train=train))
-    assert {epochs for epochs, _ in seen} == {3}
-    assert len({seed for _, seed in seen}) == len(seen)
-    assert np.all(np.array([seed for _, seed in seen]) >= 0)
+    assert {epochs for epochs, _, _ in seen} == {3}
+    assert len({seed for _, seed, _ in seen}) == len({name for _, _, name in seen}) == len(seen)
+    assert {f"{name}.safetensors" for _, _, name in seen} == {file.name for file in run.folder.glob("*.safetensors")}
+    assert np.all(np.array([seed for _, seed, _ in seen]) >= 0)
 
 
 @pytest.mark.full

@@ -18,6 +18,10 @@ OutDir = Annotated[Path, typer.Option("--out", help="The run's folder.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")]
 Force = Annotated[bool, typer.Option("--force", help="Search even a space that the analysis does not accept.")]
 
+TensorBoard = Annotated[
+    bool, typer.Option("--tensorboard", help="Write every training's epochs for TensorBoard into <out>/tensorboard.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -25,16 +29,21 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    out: OutDir, run_file: RunFile = None, resume: Resume = False, force: Force = False, json: JsonFlag = False
+    out: OutDir,
+    run_file: RunFile = None,
+    resume: Resume = False,
+    force: Force = False,
+    tensorboard: TensorBoard = False,
+    json: JsonFlag = False,
 ) -> None:
     """Search, prune, quantise, compile and prove a model; writes result.json and report.html into the folder."""
     from tinyformer import config, pipeline
 
     settings = config.demo() if run_file is None else config.load(run_file)
-    again = f"tinyformer run {'' if run_file is None else f'{run_file} '}--out {out} --resume"
+    again = f"tinyformer run {'' if run_file is None else f'{run_file} '}--out {out} --resume{recording(tensorboard)}"
     try:
         with TerminalProgress() as progress:
-            result = pipeline.run(settings, out, resume=resume, force=force, progress=progress)
+            result = pipeline.run(settings, out, resume=resume, force=force, progress=progress, tensorboard=tensorboard)
     except KeyboardInterrupt:
         typer.echo(f"interrupted; go on with: {again}", err=True)
         raise typer.Exit(130) from None
@@ -42,6 +51,11 @@ def run(
         print_json(result)
     else:
         show(result, out)
+
+
+def recording(tensorboard: bool) -> str:
+    """Return the end of the command that resumes a run."""
+    return " --tensorboard" if tensorboard else ""
 
 
 def _origin(search: dict[str, Any]) -> tuple[str, str]:

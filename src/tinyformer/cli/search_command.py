@@ -9,7 +9,7 @@ import typer
 
 from tinyformer.cli.output import JsonFlag, console, kilobytes, print_json, table
 from tinyformer.cli.progress import TerminalProgress
-from tinyformer.cli.run_command import Force, OutDir, Resume
+from tinyformer.cli.run_command import Force, OutDir, Resume, TensorBoard, recording
 
 RunFile = Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file.")]
 AnalyzeOnly = Annotated[bool, typer.Option("--analyze-only", help="Stop after the space analysis (Algorithm 1).")]
@@ -30,6 +30,7 @@ def search(
     analyze_only: AnalyzeOnly = False,
     preset: Preset = None,
     ray: Ray = None,
+    tensorboard: TensorBoard = False,
     json: JsonFlag = False,
 ) -> None:
     """Search the supernet (Algorithms 1 and 2) and the sparse single-path model (Algorithm 3)."""
@@ -44,9 +45,12 @@ def search(
         return
     try:
         with TerminalProgress() as progress:
-            found = pipeline.search(settings, out, resume=resume, force=force, ray=ray, progress=progress)
+            found = pipeline.search(
+                settings, out, resume=resume, force=force, ray=ray, progress=progress, tensorboard=tensorboard
+            )
     except KeyboardInterrupt:
-        typer.echo(f"interrupted; go on with: tinyformer search {run_file} --out {out} --resume", err=True)
+        again = f"tinyformer search {run_file} --out {out} --resume{recording(tensorboard)}"
+        typer.echo(f"interrupted; go on with: {again}", err=True)
         raise typer.Exit(130) from None
     if json:
         print_json(found)

@@ -1,7 +1,8 @@
 """The whole way: dataset and board in, a proven image and a report out.
 
 A run lives in one folder: ``run.toml`` (resolved), ``search.log`` (trials), ``supernas/`` and ``sparsenas/`` (weights),
-``model.onnx``, ``bundle/``, ``result.json``, ``report.html``, and ``<name>_features.h`` where the data are no bytes.
+``model.onnx``, ``bundle/``, ``result.json``, ``report.html``, ``tensorboard/`` when asked for, and
+``<name>_features.h`` where the data are no bytes.
 Every stage keeps there what it finished, so that a run killed at any moment goes on with ``resume``.
 """
 
@@ -13,6 +14,7 @@ from typing import Any
 
 from tinyformer import report
 from tinyformer.config import RunConfig
+from tinyformer.errors import ConfigError
 from tinyformer.pipeline import features, proving, searching
 from tinyformer.pipeline.context import Progress, RunContext, Silent
 from tinyformer.pipeline.folder import open_folder, write_json
@@ -42,6 +44,7 @@ def search(
     force: bool = False,
     ray: str | None = None,
     progress: Progress | None = None,
+    tensorboard: bool = False,
 ) -> dict[str, Any]:
     """Search a supernet and a sparse single-path model (Algorithms 1 to 3).
 
@@ -52,6 +55,7 @@ def search(
         force: search although the space analysis does not accept the space.
         ray: evaluate on Ray: "auto", "local" or a cluster's address.
         progress: is told what goes on.
+        tensorboard: write the epochs of every training into ``tensorboard/``, a folder for each; not on Ray.
 
     Returns:
         The search's summary, as under ``search`` in ``result.json``, and ``front``: the models that none beats in
@@ -61,7 +65,9 @@ def search(
         ConfigError: the folder belongs to another run.
         DoesNotFitError: the space is not accepted, or nothing in it fits.
     """
-    context = RunContext(config, Path(out), progress or Silent())
+    if tensorboard and ray is not None:
+        raise ConfigError("--tensorboard with --ray: trainings on Ray are not recorded; leave one of the two out")
+    context = RunContext(config, Path(out), progress or Silent(), tensorboard)
     open_folder(context, resume)
     found = searching.search(context, force=force, ray=ray)
     summary = {**found.summary, "front": export_front(context, found.best)}
@@ -76,6 +82,7 @@ def run(
     resume: bool = False,
     force: bool = False,
     progress: Progress | None = None,
+    tensorboard: bool = False,
 ) -> dict[str, Any]:
     """Search, fine-tune, quantise, compile and prove a model.
 
@@ -85,7 +92,7 @@ def run(
     Returns:
         What ``result.json`` holds.
     """
-    context = RunContext(config, Path(out), progress or Silent())
+    context = RunContext(config, Path(out), progress or Silent(), tensorboard)
     open_folder(context, resume)
     if config.finetune.start:
         trained, summary = searching.take_up(context, Path(config.finetune.start))

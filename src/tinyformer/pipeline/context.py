@@ -11,6 +11,7 @@ from tinyformer import boards
 from tinyformer.boards import Board
 from tinyformer.config import RunConfig
 from tinyformer.data import Dataset
+from tinyformer.pipeline.tensorboard import summary_writer
 from tinyformer.quantization import InputQuantization, QuantizationSettings
 from tinyformer.resources import Limits, ResourceEval, resource_eval
 from tinyformer.search_space import SearchSpace
@@ -52,6 +53,7 @@ class RunContext:
     config: RunConfig
     directory: Path
     progress: Progress
+    tensorboard: bool = False
 
     @cached_property
     def board(self) -> Board:
@@ -74,12 +76,14 @@ class RunContext:
         return self.config.space.space(self.dataset.input_shape, len(self.dataset.classes))
 
     def prepare(self) -> None:
-        """Get the board, the data and the space, so that what is wrong with them shows before anything is written.
+        """Get all that the run file names, so that what is wrong with it shows before anything is written.
 
         Raises:
-            TinyFormerError: one of them cannot be had.
+            TinyFormerError: something cannot be had.
         """
         _ = self.limits, self.space
+        if self.tensorboard:
+            summary_writer()
 
     @cached_property
     def evaluate(self) -> ResourceEval:

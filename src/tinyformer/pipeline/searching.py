@@ -12,6 +12,7 @@ from tinyformer import study
 from tinyformer.errors import DoesNotFitError
 from tinyformer.pipeline.context import Progress, RunContext
 from tinyformer.pipeline.epochs import Epochs
+from tinyformer.pipeline.tensorboard import FOLDER, TensorBoard
 from tinyformer.search_space import path_to_dict, sparsity_to_dict, supernet_to_dict
 from tinyformer.sparsenas import search as sparsenas
 from tinyformer.sparsenas import torch_actions as sparse_actions
@@ -24,7 +25,7 @@ from tinyformer.supernas import torch_actions as super_actions
 from tinyformer.supernas.search import SupernasResult
 from tinyformer.supernas.space_analysis import SpaceAnalysis, analyze
 from tinyformer.supernet import SinglePathModel
-from tinyformer.training import EpochRow, read_log
+from tinyformer.training import Callback, EpochRow, Watch, read_log
 
 _SPARSENAS = "sparsenas"
 _SCREENING = "screening"
@@ -101,8 +102,7 @@ def fine_tune(run: RunContext, model: SparseModel) -> tuple[SparseModel, tuple[E
     """Run stage two; return the fine-tuned model and the epochs of its training."""
     settings = run.config.finetune
     run.progress.stage("fine-tuning", settings.epochs)
-    watch = Epochs(run.progress)
-    actions = sparse_actions.torch_actions(run.dataset, settings, run.config.training, run.quantizing, watch)
+    actions = sparse_actions.torch_actions(run.dataset, settings, run.config.training, run.quantizing, _watch(run))
     tuned = finetune(
         model.supernet, model.path, model.sparsity, model.weights, actions, settings,
         directory=run.directory / _SPARSENAS,
@@ -182,9 +182,14 @@ def _search_path(
     )
 
 
-def _watch(run: RunContext, executor: study.Executor | None) -> Epochs | None:
-    """Return what shows the training of a trial; other processes cannot draw on this one's terminal."""
-    return Epochs(run.progress) if executor is None else None
+def _watch(run: RunContext, executor: study.Executor | None = None) -> Watch | None:
+    """Return what shows and records trainings; other processes have neither this one's terminal nor its folder."""
+
+    def watch(name: str) -> list[Callback]:
+        recorders = [TensorBoard(run.directory / FOLDER / name)] if run.tensorboard else []
+        return [Epochs(run.progress), *recorders]
+
+    return watch if executor is None else None
 
 
 def _observer(progress: Progress, name: str) -> Callable[[str, study.Trial], None]:

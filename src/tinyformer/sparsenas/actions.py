@@ -18,7 +18,7 @@ class PruningRun:
     """One run of iterative pruning: sparsity rises over ``ramp_epochs`` of ``epochs``, then the masks stay.
 
     ``checkpoint`` is a file from which an interrupted run goes on, ``log`` a table of its epochs with the accuracy on
-    the validation split after each; both None for runs too short to matter.
+    the validation split after each; both None for runs too short to matter. ``name`` is what it is recorded under.
     """
 
     ramp_epochs: int
@@ -26,6 +26,7 @@ class PruningRun:
     seed: int
     checkpoint: pathlib.Path | None = None
     log: pathlib.Path | None = None
+    name: str = "pruning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class SparsenasActions(Generic[M]):
     Attributes:
         inherit: return a path's model with the weights it has in a supernet's weights.
         restore: return a path's model with its own weights.
-        train: train a model for epochs; the second integer seeds the order of data.
+        train: train a model for epochs; the second integer seeds the order of data, the string names the training.
         prune: prune a model to a sparsity configuration by AGP while it trains.
         weights: return a model's weights.
         accuracy: return a float model's accuracy on the validation split, 0 to 1.
@@ -45,7 +46,7 @@ class SparsenasActions(Generic[M]):
 
     inherit: Callable[[SupernetConfig, Path, Arrays], M]
     restore: Callable[[SupernetConfig, Path, Arrays], M]
-    train: Callable[[M, int, int], None]
+    train: Callable[[M, int, int, str], None]
     prune: Callable[[M, SparsityConfig, PruningRun], None]
     weights: Callable[[M], Arrays]
     accuracy: Callable[[M], float]

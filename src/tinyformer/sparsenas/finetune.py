@@ -77,7 +77,7 @@ def finetune(
     model = actions.restore(supernet, path, weights if found is None else found)
     if found is None:
         if settings.epochs:
-            run = PruningRun(settings.ramp_epochs, settings.epochs, settings.seed, checkpoint, log)
+            run = PruningRun(settings.ramp_epochs, settings.epochs, settings.seed, checkpoint, log, "fine-tuning")
             actions.prune(model, sparsity, run)
         save_arrays(file, actions.weights(model), description)
         checkpoint.unlink(missing_ok=True)

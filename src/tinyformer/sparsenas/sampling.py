@@ -25,8 +25,9 @@ COSTS = ("flash_bytes", "ram_bytes", "latency_ms")  # what the front weighs agai
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """A candidate that fits: what it is, what it takes, and the seed of its training."""
+    """The candidate of a trial, which fits: what it is, what it takes, and the seed of its training."""
 
+    index: int
     path: Path
     sparsity: SparsityConfig
     resources: Resources
@@ -45,7 +46,7 @@ def sample(
     broken = limits.exceeded(resources)
     if broken:
         return Skip(f"over {' and '.join(broken)}", resources.metrics())
-    return Sampled(path, sparsity, resources, int(trial.generator().integers(2**31)))
+    return Sampled(trial.index, path, sparsity, resources, int(trial.generator().integers(2**31)))
 
 
 def sampled_costs(settings: SparsenasSettings) -> tuple[str, ...]:

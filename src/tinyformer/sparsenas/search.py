@@ -152,9 +152,11 @@ class _Evaluate(Generic[M]):
         actions, settings = self.actions, self.settings
         try:
             model = actions.inherit(self.supernet, job.path, self.weights)
-            actions.train(model, settings.epochs, job.seed)
+            name = f"candidate-{job.index:04d}"
+            actions.train(model, settings.epochs, job.seed, f"{name}-training")
             trained, accuracy = actions.weights(model), actions.accuracy(model)
-            actions.prune(model, job.sparsity, PruningRun(settings.ramp_epochs, settings.prune_epochs, job.seed))
+            pruning = PruningRun(settings.ramp_epochs, settings.prune_epochs, job.seed, name=f"{name}-pruning")
+            actions.prune(model, job.sparsity, pruning)
             accuracies = {"float": accuracy, "pruned": actions.accuracy(model), "int8": actions.int8_accuracy(model)}
             return _Evaluated(accuracies, trained, actions.weights(model))
         except TrainingError:

@@ -24,7 +24,7 @@ from tinyformer.supernet import (
     recalibration_images,
 )
 from tinyformer.supernet.arrays import from_arrays, to_arrays
-from tinyformer.training import Callback, LogFile, TrainingSettings, evaluate, fit, image_batches, normalize
+from tinyformer.training import LogFile, TrainingSettings, Watch, evaluate, fit, image_batches, normalize, unwatched
 from tinyformer.training.stage import stage_recipe
 
 
@@ -33,7 +33,7 @@ def torch_actions(
     settings: SparsenasSettings | FinetuneSettings,
     recipe: TrainingSettings,
     quantizing: quantization.QuantizationSettings | None = None,
-    watch: Callback | None = None,
+    watch: Watch | None = None,
 ) -> SparsenasActions[SinglePathModel]:
     """Return what Algorithm 3 and stage two do, on a dataset; only its training and validation splits are read.
 
@@ -42,10 +42,10 @@ def torch_actions(
         settings: batch size, learning rate, and how many validation images the int8 model sees.
         recipe: all else of training.
         quantizing: calibration; the input's quantisation is always that of camera bytes.
-        watch: is told how the training goes.
+        watch: is told how each training goes.
     """
-    callbacks = () if watch is None else (watch,)
-    work = _Work(dataset, settings, recipe, quantizing or quantization.QuantizationSettings(), callbacks)
+    quantizing = quantizing or quantization.QuantizationSettings()
+    work = _Work(dataset, settings, recipe, quantizing, watch or unwatched)
     return SparsenasActions(
         inherit=inherit,
         restore=restore,
@@ -78,9 +78,9 @@ class _Work:
     settings: SparsenasSettings | FinetuneSettings
     recipe: TrainingSettings
     quantizing: quantization.QuantizationSettings
-    callbacks: tuple[Callback, ...]
+    watch: Watch
 
-    def train(self, model: SinglePathModel, epochs: int, seed: int) -> None:
+    def train(self, model: SinglePathModel, epochs: int, seed: int, name: str) -> None:
         data = self.dataset
         fit(
             model,
@@ -90,7 +90,7 @@ class _Work:
             mean=data.mean,
             std=data.std,
             seed=seed,
-            callbacks=self.callbacks,
+            callbacks=self.watch(name),
         )
 
     def prune(self, model: SinglePathModel, sparsity: SparsityConfig, run: PruningRun) -> None:
@@ -108,7 +108,7 @@ class _Work:
             std=data.std,
             seed=run.seed,
             validation=None if run.log is None else (data.x_val, data.y_val),
-            callbacks=[pruning, *self.callbacks, *(() if run.log is None else (LogFile(run.log),))],
+            callbacks=[pruning, *self.watch(run.name), *(() if run.log is None else (LogFile(run.log),))],
             checkpoint=run.checkpoint,
             resume=run.checkpoint is not None,
         )

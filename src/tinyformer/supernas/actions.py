@@ -19,7 +19,8 @@ class SupernasActions(Generic[S, M]):
 
     Attributes:
         build: return the supernet of a configuration; the integer seeds its weights.
-        train: train all paths of a supernet for epochs; the integer seeds the order of data and paths.
+        train: train all paths of a supernet for epochs; the second integer seeds the order of data and paths, the
+            string names the training.
         weights: return a supernet's weights.
         restore: return the supernet of a configuration with given weights.
         extract: return a path's model, with a copy of the supernet's weights.
@@ -28,7 +29,7 @@ class SupernasActions(Generic[S, M]):
     """
 
     build: Callable[[SupernetConfig, int], S]
-    train: Callable[[S, int, int], None]
+    train: Callable[[S, int, int, str], None]
     weights: Callable[[S], Arrays]
     restore: Callable[[SupernetConfig, Arrays], S]
     extract: Callable[[S, Path], M]

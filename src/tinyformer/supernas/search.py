@@ -101,8 +101,9 @@ def search(
 
 @dataclass(frozen=True, slots=True)
 class _Supernet:
-    """A supernet to train; ``weights`` when that was done before an interruption."""
+    """The supernet of a trial, to be trained; ``weights`` when that was done before an interruption."""
 
+    index: int
     config: SupernetConfig
     seed: int
     weights: Arrays | None
@@ -173,7 +174,8 @@ class _Search(Generic[S, M]):
         if not self._any_candidate_fits(trial.index, config):  # seen before the training, which would be in vain
             tally = Tally.of(self._run_candidates(trial.index, config, {}))
             return Skip("no sparse model fits", details={"candidates": asdict(tally)})
-        return _Supernet(config, seed, find_arrays(self._weights_file(trial.index), self._describe(config, seed)))
+        weights = find_arrays(self._weights_file(trial.index), self._describe(config, seed))
+        return _Supernet(trial.index, config, seed, weights)
 
     def _share_over_memory(self, config: SupernetConfig, rng: np.random.Generator) -> float:
         """TestSupernet: the share of sampled dense paths that exceed the memory limit."""
@@ -277,7 +279,7 @@ class _Train(Generic[S, M]):
             return job.weights
         supernet = self.actions.build(job.config, job.seed)
         try:
-            self.actions.train(supernet, self.epochs, job.seed)
+            self.actions.train(supernet, self.epochs, job.seed, f"supernet-{job.index:04d}")
         except TrainingError:
             return None
         return self.actions.weights(supernet)

@@ -23,12 +23,12 @@ from tinyformer.supernet import (
     recalibration_images,
 )
 from tinyformer.supernet.arrays import from_arrays, to_arrays
-from tinyformer.training import Callback, TrainingSettings, evaluate, fit, image_batches
+from tinyformer.training import TrainingSettings, Watch, evaluate, fit, image_batches, unwatched
 from tinyformer.training.stage import stage_recipe
 
 
 def torch_actions(
-    dataset: Dataset, settings: SupernasSettings, recipe: TrainingSettings, watch: Callback | None = None
+    dataset: Dataset, settings: SupernasSettings, recipe: TrainingSettings, watch: Watch | None = None
 ) -> SupernasActions[Supernet, SinglePathModel]:
     """Return what Algorithm 2 does, on a dataset; only its training and validation splits are read.
 
@@ -36,9 +36,9 @@ def torch_actions(
         dataset: images and labels.
         settings: batch size and learning rate.
         recipe: all else of training.
-        watch: is told how the training goes.
+        watch: is told how each training goes.
     """
-    work = _Work(dataset, settings, recipe, () if watch is None else (watch,))
+    work = _Work(dataset, settings, recipe, watch or unwatched)
     return SupernasActions(
         build=build,
         train=work.train,
@@ -90,9 +90,9 @@ class _Work:
     dataset: Dataset
     settings: SupernasSettings
     recipe: TrainingSettings
-    callbacks: tuple[Callback, ...]
+    watch: Watch
 
-    def train(self, supernet: Supernet, epochs: int, seed: int) -> None:
+    def train(self, supernet: Supernet, epochs: int, seed: int, name: str) -> None:
         data = self.dataset
         recipe = stage_recipe(self.recipe, epochs, self.settings.batch_size, self.settings.learning_rate)
         fit(
@@ -104,7 +104,7 @@ class _Work:
             std=data.std,
             seed=seed,
             forward=UniformPaths(supernet.config, seed),
-            callbacks=self.callbacks,
+            callbacks=self.watch(name),
         )
 
     def accuracy(self, model: SinglePathModel) -> float:

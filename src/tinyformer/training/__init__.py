@@ -8,7 +8,7 @@ from tinyformer.training.log_file import LogFile
 from tinyformer.training.loop import fit
 from tinyformer.training.schedule import learning_rate
 from tinyformer.training.settings import DIGITS, PAPER, PRESETS, STRONG, TrainingSettings
-from tinyformer.training.state import Callback, TrainingState
+from tinyformer.training.state import Callback, TrainingState, Watch, unwatched
 
 __all__ = [
     "AUGMENTATIONS",
@@ -24,6 +24,7 @@ __all__ = [
     "TrainingLog",
     "TrainingSettings",
     "TrainingState",
+    "Watch",
     "evaluate",
     "fit",
     "image_batches",
@@ -31,4 +32,5 @@ __all__ = [
     "logits",
     "normalize",
     "read_log",
+    "unwatched",
 ]

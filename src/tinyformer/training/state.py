@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import nan
 from time import monotonic
@@ -90,3 +91,12 @@ class Callback(Protocol):
     def on_epoch(self, state: TrainingState) -> None:
         """Run after each epoch and its validation, before its checkpoint."""
         ...
+
+
+Watch = Callable[[str], Sequence[Callback]]
+"""Returns the callbacks that a training is told to, by the training's name, such as ``candidate-0003-pruning``."""
+
+
+def unwatched(name: str) -> tuple[Callback, ...]:  # noqa: ARG001 - a Watch
+    """Return no callbacks."""
+    return ()
