@@ -40,3 +40,12 @@ def test_the_summary_says_where_the_model_is_from(
     printed = capsys.readouterr().out
     assert words in printed
     assert "123,456" in printed
+    assert "learnt from" not in printed
+
+
+def test_the_summary_says_what_it_learnt_from(capsys: pytest.CaptureFixture[str]) -> None:
+    search = {"candidates_accepted": 3, "candidates_seen": 4}
+    show({**RESULT, "search": search, "teacher": {"file": "big.safetensors", "sha256": "f00d"}}, Path("runs/tiny"))
+    printed = capsys.readouterr().out
+    assert "learnt from" in printed
+    assert "big.safetensors" in printed

@@ -1,5 +1,6 @@
 """The whole run, small: its result, its folder, and that a kill at any moment loses nothing."""
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -108,6 +109,32 @@ def test_a_run_goes_on_from_the_checkpoint_of_another(finished: tuple[Path, dict
     assert result["search"]["path"] == before["search"]["path"]
     assert result["bit_exact"] is True
     assert result["weight_sparsity"] == pytest.approx(before["weight_sparsity"], abs=0.01)
+
+
+@pytest.mark.slow
+def test_a_run_learns_from_the_checkpoint_of_another(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    """It says from which, and is not taken for a run with another teacher or none."""
+    out, before = finished
+    checkpoint = out / "checkpoint.safetensors"
+    settings = config.load(run_file(tmp_path))
+    taught = replace(settings.finetune, start=str(checkpoint), teacher=str(checkpoint), ramp_epochs=0, epochs=1)
+    result = pipeline.run(settings.model_copy(update={"finetune": taught}), tmp_path / "out")
+    sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert before["teacher"] is None
+    assert result["teacher"] == {"file": str(checkpoint), "sha256": sha256}
+    assert sha256 in (tmp_path / "out" / "report.html").read_text()
+    assert config.load(tmp_path / "out" / "run.toml").finetune.teacher == str(checkpoint)
+    for other in ("", "other.safetensors"):
+        changed = {"finetune": replace(taught, teacher=other)}
+        with pytest.raises(ConfigError, match="another run file"):
+            pipeline.run(settings.model_copy(update=changed), tmp_path / "out", resume=True)
+
+
+def test_a_mistake_in_the_teacher_leaves_no_folder_behind(tmp_path: Path) -> None:
+    settings = config.parse({"finetune": {"teacher": str(tmp_path / "big.safetensors")}})
+    with pytest.raises(ConfigError, match=r"\[finetune\] teacher = .*big.safetensors: No such file"):
+        pipeline.run(settings, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

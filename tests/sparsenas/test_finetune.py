@@ -75,6 +75,30 @@ def test_another_winner_is_trained(tmp_path: Path) -> None:
     assert load_arrays(second.weights)[0]["value"][0] != value
 
 
+def test_without_a_teacher_a_run_is_what_it_was_before_there_were_any(tmp_path: Path) -> None:
+    _, description = load_arrays(run(tmp_path).weights)
+    assert set(description) == {"path", "sparsity", "settings"}
+
+
+def test_another_teacher_is_another_training(tmp_path: Path) -> None:
+    big = FinetuneSettings(teacher="big.safetensors")
+    run(tmp_path, settings=big, teacher="f00d")
+    calls = Calls()
+    run(tmp_path, calls, settings=FinetuneSettings(teacher="elsewhere/big.safetensors"), teacher="f00d")
+    assert "prune" not in calls.names  # the file counts, not its place
+    for settings, teacher in ((big, "beef"), (FinetuneSettings(), "")):
+        calls = Calls()
+        run(tmp_path, calls, settings=settings, teacher=teacher)
+        assert "prune" in calls.names
+
+
+def test_another_teacher_does_not_go_on_from_what_the_first_left_half_done(tmp_path: Path) -> None:
+    for teacher in ("f00d", "beef", ""):
+        with pytest.raises(Killed):
+            run(tmp_path, Calls(2), teacher=teacher)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 @pytest.mark.parametrize(
     "wrong", [{"epochs": 0, "ramp_epochs": 0}, {"ramp_epochs": -1}, {"ramp_epochs": 301}, {"batch_size": 0}]
 )
@@ -90,3 +114,5 @@ def test_without_epochs_a_model_stays_as_it_is(tmp_path: Path) -> None:
     assert "prune" not in calls.names
     with pytest.raises(ConfigError, match="epochs = 0; allowed: 1 or more, with start also 0"):
         FinetuneSettings(epochs=0, ramp_epochs=0)
+    with pytest.raises(ConfigError, match="teacher = 'big' with epochs = 0; allowed: with 1 epoch or more"):
+        FinetuneSettings(epochs=0, ramp_epochs=0, start="model.safetensors", teacher="big")

@@ -67,7 +67,7 @@ def _origin(search: dict[str, Any]) -> tuple[str, str]:
 def show(result: dict[str, Any], out: Path) -> None:
     """Print what a run came to."""
     accuracy, limits = result["accuracy"], result["limits"]
-    search = result["search"]
+    search, teacher = result["search"], result.get("teacher")
     weighted = [layer for layer in result["layers"] if layer["weight_bytes"] and layer["macs"]]
     sparse = [layer for layer in weighted if layer["encoding"] != "dense"]
     rows = [
@@ -83,6 +83,7 @@ def show(result: dict[str, Any], out: Path) -> None:
         ("instructions per inference", f"{result['instructions']:,}"),
         ("latency", latency_text(result["latency_ms_estimated"], result["latency_error_percent"])),
         _origin(search),
+        *([] if teacher is None else [("learnt from", teacher["file"])]),
     ]
     console().print(table(f"{result['name']} on {result['board']}", ("", ""), rows))
     console().print(f"report: {out / 'report.html'}")

@@ -87,7 +87,8 @@ def run(
     """Search, fine-tune, quantise, compile and prove a model.
 
     With ``start`` under ``[finetune]`` nothing is searched: the checkpoint's model is trained on. Every run leaves such
-    a ``checkpoint.safetensors``, in half precision. Arguments and errors are those of ``search``.
+    a ``checkpoint.safetensors``, in half precision. With ``teacher`` there the model also learns from another one's
+    logits while it is fine-tuned. Arguments and errors are those of ``search``.
 
     Returns:
         What ``result.json`` holds.
@@ -126,6 +127,7 @@ def run(
         "weight_sparsity": 1 - nonzero / weights,
         **proof.figures,
         "search": summary,
+        "teacher": searching.teacher_summary(context),
         "training": [asdict(row) for row in epochs],
         "versions": proving.versions(),
     }

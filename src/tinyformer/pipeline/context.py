@@ -15,6 +15,7 @@ from tinyformer.pipeline.tensorboard import summary_writer
 from tinyformer.quantization import InputQuantization, QuantizationSettings
 from tinyformer.resources import Limits, ResourceEval, resource_eval
 from tinyformer.search_space import SearchSpace
+from tinyformer.sparsenas.teacher import Teacher, load_teacher
 
 
 class Progress(Protocol):
@@ -75,13 +76,19 @@ class RunContext:
         """The search space for this data."""
         return self.config.space.space(self.dataset.input_shape, len(self.dataset.classes))
 
+    @cached_property
+    def teacher(self) -> Teacher | None:
+        """What stage two learns from beside the labels."""
+        file = self.config.finetune.teacher
+        return load_teacher(Path(file), self.dataset.input_shape, len(self.dataset.classes)) if file else None
+
     def prepare(self) -> None:
         """Get all that the run file names, so that what is wrong with it shows before anything is written.
 
         Raises:
             TinyFormerError: something cannot be had.
         """
-        _ = self.limits, self.space
+        _ = self.limits, self.space, self.teacher
         if self.tensorboard:
             summary_writer()
 

@@ -102,13 +102,27 @@ def fine_tune(run: RunContext, model: SparseModel) -> tuple[SparseModel, tuple[E
     """Run stage two; return the fine-tuned model and the epochs of its training."""
     settings = run.config.finetune
     run.progress.stage("fine-tuning", settings.epochs)
-    actions = sparse_actions.torch_actions(run.dataset, settings, run.config.training, run.quantizing, _watch(run))
+    teacher = run.teacher
+    actions = sparse_actions.torch_actions(
+        run.dataset,
+        settings,
+        run.config.training,
+        run.quantizing,
+        _watch(run),
+        None if teacher is None else teacher.network,
+    )
     tuned = finetune(
         model.supernet, model.path, model.sparsity, model.weights, actions, settings,
-        directory=run.directory / _SPARSENAS,
+        directory=run.directory / _SPARSENAS, teacher="" if teacher is None else teacher.sha256,
     )  # fmt: skip
     weights, _ = study.load_arrays(tuned.weights)
     return replace(model, weights=weights), read_log(tuned.log) if settings.epochs else ()
+
+
+def teacher_summary(run: RunContext) -> dict[str, str] | None:
+    """Return what ``result.json`` says of the teacher; None without one."""
+    teacher = run.teacher
+    return None if teacher is None else {"file": str(teacher.file), "sha256": teacher.sha256}
 
 
 def network(model: SparseModel) -> SinglePathModel:

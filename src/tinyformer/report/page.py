@@ -240,5 +240,7 @@ def _versions(manifest: Manifest, result: Json | None) -> Section:
         known = {name for name, _ in rows}
         rows += [(k, v) for k, v in sorted(result.get("versions", {}).items()) if k not in known]
         rows.append(("seed", str(result["seed"])))
+        if result.get("teacher") is not None:
+            rows += [("teacher", result["teacher"]["file"]), ("teacher SHA-256", result["teacher"]["sha256"])]
     rows.append(("model SHA-256", manifest.model_sha256))
     return Section("Made with", columns=("what", "version"), rows=tuple(rows), text_columns=(0, 1))

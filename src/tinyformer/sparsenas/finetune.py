@@ -6,7 +6,7 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from tinyformer.search_space import (
@@ -47,6 +47,7 @@ def finetune(
     settings: FinetuneSettings,
     *,
     directory: pathlib.Path,
+    teacher: str = "",
 ) -> FinetuneResult:
     """Prune a trained model to its sparsity configuration and fine-tune it.
 
@@ -62,13 +63,15 @@ def finetune(
         actions: what to do to networks.
         settings: epochs and seed.
         directory: where weights are kept.
+        teacher: SHA-256 of the teacher that the actions train with; empty without one.
 
     Reference: paper Sec. III-C1, "second stage".
     """
     description: dict[str, Json] = {
         "path": path_to_dict(supernet, path),
         "sparsity": sparsity_to_dict(supernet, sparsity),
-        "settings": identity(settings),
+        "settings": identity(replace(settings, teacher="")),  # what it is counts, not where
+        **({"teacher": teacher} if teacher else {}),
     }
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:8]
     file, checkpoint = directory / "finetuned.safetensors", directory / f"finetuning-{digest}.safetensors"

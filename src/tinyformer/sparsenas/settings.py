@@ -61,7 +61,8 @@ class FinetuneSettings:
 
     With ``ramp_epochs`` 0 all is pruned before the first step. The int8 model is measured on up to ``int8_samples``
     images of the validation split. ``start`` is a checkpoint whose model is trained on instead of a searched one; with
-    ``epochs`` 0 it is only quantised, compiled and proven anew.
+    ``epochs`` 0 it is only quantised, compiled and proven anew. ``teacher`` is the checkpoint of a model whose logits
+    enter the loss.
 
     Raises:
         ConfigError: a count is out of range.
@@ -73,6 +74,7 @@ class FinetuneSettings:
     learning_rate: float = 55e-5
     int8_samples: int = 5000
     start: str = ""
+    teacher: str = ""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -80,6 +82,8 @@ class FinetuneSettings:
             raise ConfigError(f"finetune: ramp_epochs = {self.ramp_epochs}; allowed: 0 to epochs ({self.epochs})")
         if self.epochs < 1 and not (self.epochs == 0 and self.start):
             raise ConfigError(f"finetune: epochs = {self.epochs}; allowed: 1 or more, with start also 0")
+        if self.teacher and not self.epochs:
+            raise ConfigError(f"finetune: teacher = '{self.teacher}' with epochs = 0; allowed: with 1 epoch or more")
         for name in ("batch_size", "int8_samples"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"finetune: {name} = {getattr(self, name)}; allowed: 1 or more")

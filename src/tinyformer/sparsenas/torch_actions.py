@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from tinyformer import quantization
 from tinyformer.data import Dataset
@@ -34,6 +35,7 @@ def torch_actions(
     recipe: TrainingSettings,
     quantizing: quantization.QuantizationSettings | None = None,
     watch: Watch | None = None,
+    teacher: nn.Module | None = None,
 ) -> SparsenasActions[SinglePathModel]:
     """Return what Algorithm 3 and stage two do, on a dataset; only its training and validation splits are read.
 
@@ -43,9 +45,10 @@ def torch_actions(
         recipe: all else of training.
         quantizing: calibration; the input's quantisation is always that of camera bytes.
         watch: is told how each training goes.
+        teacher: what a model learns from while it is pruned, beside the labels.
     """
     quantizing = quantizing or quantization.QuantizationSettings()
-    work = _Work(dataset, settings, recipe, quantizing, watch or unwatched)
+    work = _Work(dataset, settings, recipe, quantizing, watch or unwatched, teacher)
     return SparsenasActions(
         inherit=inherit,
         restore=restore,
@@ -79,6 +82,7 @@ class _Work:
     recipe: TrainingSettings
     quantizing: quantization.QuantizationSettings
     watch: Watch
+    teacher: nn.Module | None
 
     def train(self, model: SinglePathModel, epochs: int, seed: int, name: str) -> None:
         data = self.dataset
@@ -111,6 +115,7 @@ class _Work:
             callbacks=[pruning, *self.watch(run.name), *(() if run.log is None else (LogFile(run.log),))],
             checkpoint=run.checkpoint,
             resume=run.checkpoint is not None,
+            teacher=self.teacher,
         )
 
     def accuracy(self, model: SinglePathModel) -> float:
