@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,12 +56,29 @@ def search(
     if json:
         print_json(found)
         return
-    rows = [(key.replace("_", " "), value) for key, value in found.items() if isinstance(value, (int, float, str))]
+    show(found)
+
+
+def show(found: Mapping[str, Any]) -> None:
+    """Print the summary of a search: what each algorithm saw, and the front."""
+    screening = found["screening"]
+    rows = [
+        ("search space", f"{found['space']}, {found['acceptance']:.1%} of its models suit the limits"),
+        ("supernets accepted", f"{found['supernets_accepted']} of {found['supernets_seen']}"),
+        ("accuracy of the best one's paths", f"{found['supernet_accuracy']:.1%}"),
+        *([("candidates screened that fit", _share(screening))] if screening else []),
+        ("candidates trained", f"{found['candidates_accepted']} of {found['candidates_seen']}"),
+        ("best candidate", found["best_candidate"]),
+    ]
     console().print(table("search", ("", ""), rows))
     console().print(table("front", ("model", "int8 accuracy", "flash", "RAM", "latency"), map(_member, found["front"])))
 
 
-def _member(member: dict[str, Any]) -> tuple[str, ...]:
+def _share(tally: Mapping[str, Any]) -> str:
+    return f"{tally['accepted']} of {tally['seen']}"
+
+
+def _member(member: Mapping[str, Any]) -> tuple[str, ...]:
     latency = member.get("latency_ms")
     return (
         member["model"],
