@@ -62,7 +62,7 @@ def recorded_for(graph: Graph, record: dict[str, Any]) -> dict[str, Any]:
         raise SystemExit("no results of CMSIS-NN are recorded: give --cmsis-nn-include, -lib and -origin")
     ops = [node.op.kind for node in graph.nodes if node.op.kind != "reshape"]
     weights = sum(layer["weight_bytes"] for layer in record["layers"])
-    own = sum(options[0].nbytes for options in coding.options(graph).values())
+    own = sum(graph.tensors[node.inputs[1]].elements for node in graph.nodes if node.name in coding.options(graph))
     if [layer["op"] for layer in record["layers"]] != ops or weights != own:
         raise SystemExit("the recorded results of CMSIS-NN are another model's: give the library")
     return record

@@ -164,7 +164,8 @@ def conv2d(
     op = op or ops.Conv2D()
     weight = sparse_integers(rng, (filters, *kernel, channels // op.groups), sparsity, block)
     graph, arrays = _layer(rng, op, (*size, channels), weight, zero_point, requantization or Requantization())
-    return Case("se_conv2d_s8", "se_conv2d_params", _conv2d_params(graph, kernel), arrays, graph, arrays[0])
+    case = Case("se_conv2d_s8", "se_conv2d_params", _conv2d_params(graph, kernel), arrays, graph, arrays[0])
+    return case.with_encoding(case.symbol, "dense", 1)
 
 
 def depthwise(
@@ -212,7 +213,8 @@ def linear(
         **_clamp(op),
         UNPACKED: 0,
     }
-    return Case("se_linear_s8", "se_linear_params", params, arrays, graph, arrays[0])
+    case = Case("se_linear_s8", "se_linear_params", params, arrays, graph, arrays[0])
+    return case.with_encoding(case.symbol, "dense", 1)
 
 
 def matmul(

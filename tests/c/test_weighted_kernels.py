@@ -169,9 +169,10 @@ def test_extreme_quantization(requantization, zero_point, runtime, structs):
 def test_saturating_values(runtime, structs):
     """The largest products meet: every input and weight is -128."""
     rng = np.random.default_rng(7)
-    for case in (kernel_cases.linear(rng, 4, 64, 3), kernel_cases.matmul(rng, 1, 4, 64, 4, zero_points=(127, 127))):
-        for array in (case.input, case.arrays[1]):
-            array[...] = -128
+    layer, product = kernel_cases.linear(rng, 4, 64, 3), kernel_cases.matmul(rng, 1, 4, 64, 4, zero_points=(127, 127))
+    for array in (layer.input, layer.graph.data["weight"], product.input, product.graph.data["b"]):
+        array[...] = -128
+    for case in (layer.with_encoding(layer.symbol, "dense", 1), product):
         check(case, runtime, structs)
 
 

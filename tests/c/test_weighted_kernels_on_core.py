@@ -205,6 +205,19 @@ def test_strips_of_every_length(depth: int, core: EmulatedCore, structs: Structs
             np.testing.assert_array_equal(output, case.expected(), f"{case.symbol}, {rows} rows")
 
 
+@pytest.mark.parametrize("left_shift", [0, 5])
+@pytest.mark.parametrize(("low", "high"), [(0, 127), (-128, 90), (-3, 5), (7, 7)])
+def test_outputs_that_keep_less_than_int8(
+    low: int, high: int, left_shift: int, core: EmulatedCore, structs: Structs
+) -> None:
+    rng = np.random.default_rng(11)
+    requantization = Requantization(zero_point=-20, low=low, high=high, left_shift=left_shift)
+    layer = kernel_cases.linear(rng, 13, 24, 6, sparsity=0.4, block=2, requantization=requantization)
+    for case in in_all_encodings(layer):
+        output, _ = kernel_cases.run_on_core(case, core, structs)
+        np.testing.assert_array_equal(output, case.expected(), case.symbol)
+
+
 @pytest.mark.parametrize("block", [2, 4])
 def test_few_and_far_blocks(block: int, core: EmulatedCore, structs: Structs):
     """Filters of 0 to 4 blocks, with distances of 254 to 256 and beyond, for which zero blocks are stored."""

@@ -90,7 +90,9 @@ def test_expected_bytes_of_other_blocks(encoding: Encoding, pruned: int, block: 
 def test_dense_layouts():
     dense = coding.ENCODINGS["dense"]
     linear = sparse((5, 6), 0.3, 1)
-    np.testing.assert_array_equal(dense.encode(linear, 1).plane("weights"), linear)
+    np.testing.assert_array_equal(dense.encode(linear, 1).plane("weights"), np.pad(linear, ((0, 0), (0, 2))))
+    conv = sparse((2, 1, 3, 3), 0.3, 1)
+    np.testing.assert_array_equal(dense.encode(conv, 1).plane("weights"), np.pad(conv.reshape(2, 9), ((0, 0), (0, 3))))
     depthwise = sparse((5, 3, 2), 0.3, 1)
     plane = dense.encode(depthwise, 1).plane("weights")
     assert plane.shape == (3, 2, 5)

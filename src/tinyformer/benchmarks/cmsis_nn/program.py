@@ -87,7 +87,7 @@ def build(graph: Graph, board: Board, library: Library, compiler: str, directory
     dense = {name: (options[0],) for name, options in coding.options(graph).items()}
     engine = kernels.select(graph, dense, board, "size")
     sizes = _scratch_bytes(found, target, library, compiler, directory / _SIZES)
-    calls = tuple(_replaced(call, found.get(call.node.name), sizes) for call in engine)
+    calls = tuple(_replaced(graph, call, found.get(call.node.name), sizes) for call in engine)
     converted = with_cmsis_nn_constants(graph, list(found))
     plan = memory.plan(converted, calls)
     own = {c.node.name: c.encoding for c in calls if c.encoding is not None and c.node.name not in found}
@@ -99,11 +99,14 @@ def build(graph: Graph, board: Board, library: Library, compiler: str, directory
     return Program(elf, target, calls, functions, plan.arena_bytes)
 
 
-def _replaced(call: KernelCall, substitute: Substitute | None, sizes: Mapping[str, int]) -> KernelCall:
+def _replaced(graph: Graph, call: KernelCall, substitute: Substitute | None, sizes: Mapping[str, int]) -> KernelCall:
     if substitute is None:
         return call
+    encoding = call.encoding  # of weights: one byte each, in CMSIS-NN's order
+    if encoding is not None:
+        encoding = replace(encoding, nbytes=graph.tensors[call.node.inputs[1]].elements)
     scratch = sizes.get(call.node.name, 0)
-    return KernelCall(call.node, (substitute.call,), call.encoding, scratch, f"CMSIS-NN: {substitute.function}")
+    return KernelCall(call.node, (substitute.call,), encoding, scratch, f"CMSIS-NN: {substitute.function}")
 
 
 def _scratch_bytes(

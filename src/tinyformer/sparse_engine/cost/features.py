@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 from math import expm1
 
-from tinyformer.sparse_engine.cost import unpacking
+from tinyformer.sparse_engine.cost import patches, unpacking
 from tinyformer.sparse_engine.fixed_point import INT8_MAX, INT8_MIN
 
 WIDE_PIXELS, PIXELS = 8, 4  # SE_WIDE_PIXELS, SE_PIXELS: outputs that share one decoded weight
@@ -66,14 +66,12 @@ def _total(parts: Iterable[Counts]) -> Counts:
 
 
 def _dense_filters(outputs: int, most: int, filters: int, depth: int) -> Counts:
-    quads, tail = divmod(depth, 4)
     counts: Counts = {}
     for width, strips in _strips_by_width(outputs, most).items():
         counts |= {
             width: strips,
             f"{width}_filter": strips * filters,
-            f"{width}_quad": strips * filters * quads,
-            f"{width}_tail": strips * filters * bool(tail),
+            f"{width}_quad": strips * filters * -(-depth // 4),
         }
     return counts
 
@@ -97,47 +95,6 @@ def _linear_block(block: int) -> Features:
         return _block_filters(rows, most, p["output_features"], blocks) | filled
 
     return features
-
-
-def _inside(size: int, kernel: int, stride: int, pad: int, dilation: int, outputs: int) -> tuple[int, int, int]:
-    """Return (positions inside, positions outside, windows wholly inside) of all windows along one axis."""
-    inside = whole = 0
-    for output in range(outputs):
-        start = output * stride - pad
-        hits = sum(0 <= start + k * dilation < size for k in range(kernel))
-        inside += hits
-        whole += start >= 0 and start + kernel <= size
-    return inside, outputs * kernel - inside, whole
-
-
-def _patches(p: Params) -> Counts:
-    """Count what gathering the window of every output takes, where its channels are not whole quads."""
-    channels = p["input_channels"] // p["groups"]
-    width, height = p["kernel_width"], p["kernel_height"]
-    rows_in, rows_out, _ = _inside(
-        p["input_height"], height, p["stride_y"], p["pad_top"], p["dilation_y"], p["output_height"]
-    )
-    inside, outside, whole = _inside(
-        p["input_width"], width, p["stride_x"], p["pad_left"], p["dilation_x"], p["output_width"]
-    )
-    contiguous = width == 1 or (p["dilation_x"] == 1 and p["groups"] == 1)
-    pieces = whole if contiguous else 0
-    copied = pieces * width  # positions that are copied as parts of whole rows
-    groups = p["groups"]
-    in_place = pieces * rows_in * (height == 1)
-    return {
-        "patch": p["output_height"] * p["output_width"] * groups,
-        "row_copied": pieces * rows_in * groups - in_place * groups,
-        "row_copied_byte": (pieces * rows_in - in_place) * width * channels * groups,
-        "row_used": in_place * groups,
-        "row_padded": p["output_width"] * rows_out * groups,
-        "row_padded_byte": p["output_width"] * rows_out * width * channels * groups,
-        "row_gathered": (p["output_width"] - pieces) * rows_in * groups,
-        "position_copied": (inside - copied) * rows_in * groups,
-        "position_copied_byte": (inside - copied) * rows_in * channels * groups,
-        "position_padded": outside * rows_in * groups,
-        "position_padded_byte": outside * rows_in * channels * groups,
-    }
 
 
 def _windows(p: Params, channels: int, block: int) -> Counts:
@@ -194,9 +151,9 @@ def _conv2d(p: Params, blocks: float) -> Counts:  # noqa: ARG001 - one signature
     if channels % 4 == 0:
         counts |= _windows(p, channels, 4)
     else:
-        counts |= _rows_filled(outputs, p["pixels"], *divmod(depth, 4))
-    in_groups = {name: count * groups for name, count in counts.items()}
-    return in_groups if channels % 4 == 0 else in_groups | _patches(p)
+        strips = _strips_by_width(outputs, p["pixels"])
+        counts |= patches.counted(p, channels, (_OUTPUTS[width] for width, n in strips.items() for _ in range(n)))
+    return {name: count * groups for name, count in counts.items()}
 
 
 def _conv2d_block(block: int) -> Features:

@@ -37,9 +37,16 @@ def _window_strip(p: Params, channels: int, block: int) -> int:
 
 
 def conv2d(p: Params) -> int:
-    """Return the bytes of ``se_conv2d_s8``: a strip, and a window where its channels are not whole quads."""
+    """Return the bytes of ``se_conv2d_s8``: a strip, and the rows of its windows where channels are not whole quads."""
     channels = p["input_channels"] // p["groups"]
-    return _window_strip(p, channels, 4) + (_depth(p, channels) if channels % 4 else 0)
+    return _window_strip(p, channels, 4) + (_gathered(p, channels) if channels % 4 else 0)
+
+
+def _gathered(p: Params, channels: int) -> int:
+    pixels = strip_pixels(p["pixels"], p["output_height"] * p["output_width"])
+    shared = p["dilation_x"] == 1 and p["stride_x"] < p["kernel_width"]
+    columns = (pixels - 1) * p["stride_x"] * shared + p["kernel_width"]
+    return p["kernel_height"] * columns * channels
 
 
 def conv2d_block2(p: Params) -> int:

@@ -68,12 +68,16 @@ static inline se_quad se_quad_of(int32_t v0, int32_t v1, int32_t v2, int32_t v3)
     return quad;
 }
 
+static inline se_quad se_quad_of_lanes(uint32_t word)
+{
+    const se_quad quad = {se_halves_even(word), se_halves_odd(word)};
+    return quad;
+}
+
 /* four bytes from any address */
 static inline se_quad se_quad_load(const int8_t *source)
 {
-    const uint32_t word = se_lanes_load(source);
-    const se_quad quad = {se_halves_even(word), se_halves_odd(word)};
-    return quad;
+    return se_quad_of_lanes(se_lanes_load(source));
 }
 
 /* one LDRD and STRD: as a struct compilers move it by LDM and STM, which take no offset */
@@ -187,6 +191,11 @@ static inline se_quad se_quad_of(int32_t v0, int32_t v1, int32_t v2, int32_t v3)
 {
     const se_quad quad = {{(int16_t)v0, (int16_t)v1, (int16_t)v2, (int16_t)v3}};
     return quad;
+}
+
+static inline se_quad se_quad_of_lanes(uint32_t word)
+{
+    return se_quad_of(se_lane(word, 0), se_lane(word, 1), se_lane(word, 2), se_lane(word, 3));
 }
 
 static inline se_quad se_quad_load(const int8_t *source)

@@ -29,21 +29,17 @@ SE_ALWAYS_INLINE void finish(const se_output *o, int32_t output_stride, int32_t 
 SE_ALWAYS_INLINE void dense(const se_filters *f, const se_quad *strip, int32_t pixels, const int8_t *weights,
                             const int32_t *bias, const int32_t *multipliers, int8_t *output)
 {
-    const int32_t depth = f->depth, tail = depth & 3;
+    const int32_t filter_quads = (f->depth + 3) >> 2;
     const int32_t filters = f->filters, output_stride = f->output_stride;
     const se_output o = se_output_of(f->left_shift, f->output_zero_point, f->low, f->high);
     for (int32_t filter = 0; filter < filters; filter++) {
         const se_quad *x = strip;
         int32_t accumulators[SE_PIXELS];
         start(pixels, bias[filter], accumulators);
-        for (int32_t quads = depth >> 2; quads != 0; quads--) {
+        for (int32_t quads = filter_quads; quads != 0; quads--) {
             const se_quad w = se_quad_load(weights);
             weights += 4;
             x = se_quad_step(x, pixels, w, accumulators);
-        }
-        if (tail != 0) {
-            se_quad_step(x, pixels, se_quad_load_partial(weights, tail), accumulators);
-            weights += tail;
         }
         finish(&o, output_stride, pixels, accumulators, multipliers[filter], output + filter);
     }
@@ -131,18 +127,19 @@ static SE_NOINLINE void block4_narrow(const se_filters *f, const se_quad *strip,
 SE_ALWAYS_INLINE void set_wide(se_wide_filters *wide, const se_filters *f, const void *strip, const int32_t *bias,
                                const int32_t *multipliers, int8_t *output)
 {
+    const int32_t headroom = UINT8_MAX - (f->high - f->low);
     wide->strip = strip;
-    wide->bias = bias;
-    wide->multipliers = multipliers;
-    wide->output = output;
-    wide->output_end = output + f->filters;
-    wide->output_stride = f->output_stride;
-    wide->left_shift = f->left_shift;
+    wide->bias_end = bias + f->filters;
+    wide->index = -f->filters;
+    wide->multipliers_end = multipliers + f->filters;
     wide->zero_point = f->output_zero_point;
-    wide->unusual = f->left_shift | (f->low - INT8_MIN) | (INT8_MAX - f->high);
-    wide->low = f->low;
-    wide->high = f->high;
-    wide->depth = f->depth;
+    wide->unusual = f->left_shift | headroom;
+    wide->output_end = output + f->filters;
+    wide->left_shift = f->left_shift;
+    wide->output_stride = f->output_stride;
+    wide->lifted_zero_point = f->output_zero_point - f->low;
+    wide->headroom = headroom;
+    wide->lowering = f->low - headroom;
 }
 #endif
 
@@ -154,6 +151,7 @@ void se_filters_dense(const se_filters *f, const se_quad *strip, int32_t pixels,
         se_wide_filters wide;
         set_wide(&wide, f, strip, bias, multipliers, output);
         wide.stream = weights;
+        wide.work = (uintptr_t)se_filters_row_bytes(f->depth);
         se_filters_wide_dense(&wide);
         return;
     }
@@ -170,7 +168,7 @@ void se_filters_block2(const se_filters *f, const se_pair *strip, int32_t pixels
         set_wide(&wide, f, strip, bias, multipliers, output);
         wide.stream = weights->distances;
         wide.values = (uintptr_t)weights->values;
-        wide.counts = weights->counts;
+        wide.work = (uintptr_t)(weights->counts + f->filters);
         se_filters_wide_block2(&wide);
         return;
     }
@@ -187,7 +185,7 @@ void se_filters_block4(const se_filters *f, const se_quad *strip, int32_t pixels
         set_wide(&wide, f, strip, bias, multipliers, output);
         wide.stream = weights->distances;
         wide.values = (uintptr_t)weights->values - 4u * ((uintptr_t)weights->distances + 1u);
-        wide.counts = weights->counts;
+        wide.work = (uintptr_t)(weights->counts + f->filters);
         se_filters_wide_block4(&wide);
         return;
     }

@@ -9,14 +9,20 @@
 
 typedef struct {
     int32_t filters;
-    int32_t depth; /* weights of a filter; not read with block weights */
+    int32_t depth; /* weights of a filter without padding; not read with block weights */
     int32_t output_stride;
     int32_t output_zero_point;
     int32_t left_shift;
     int32_t low, high;
 } se_filters;
 
-/* weights: (filters, depth) */
+/* bytes of a filter's dense weights: padded to whole words */
+static inline int32_t se_filters_row_bytes(int32_t depth)
+{
+    return (depth + 3) & -4;
+}
+
+/* weights: (filters, depth), rows padded with zeros to se_filters_row_bytes */
 void se_filters_dense(const se_filters *f, const se_quad *strip, int32_t pixels, const int8_t *weights,
                       const int32_t *bias, const int32_t *multipliers, int8_t *output);
 

@@ -11,36 +11,36 @@
  *
  * Loads stand beside products, for a core with two issue slots, and are used two products later; pairs of words (LDRD,
  * LDM) would be fewer instructions, but nothing issues beside them. Loops take two quads or blocks at a time, so that
- * half of them end with no test; an odd one enters in the middle. Nothing is read beyond the weights, distances or
- * strip. The instruction count depends on numbers of blocks, not on data. */
+ * half of them end with no test; an odd one enters in the middle. Quads leave their loop before the last products, which
+ * stand twice: in the loop with what prepares the next quad beside them, behind it without. Nothing is read beyond the
+ * weights, distances or strip. The instruction count depends on numbers of blocks, not on data.
+ */
 
 #if SE_WIDE
 
-/* ---- the argument: where each word of the copy lies that ENTER makes -------------------------------------------- */
+/* ---- the argument: where each word of the copy lies that ENTER makes; what one LDRD takes begins with an even word -- */
 #define WORD(index) "[sp, #4 * " #index "]"
 #define STRIP WORD(0)
 #define STREAM WORD(1)
-#define VALUES WORD(2)
-#define COUNTS WORD(3)
-#define BIAS WORD(4)
-#define MULTIPLIERS WORD(5)
-#define OUTPUT WORD(6)
-#define OUTPUT_END WORD(7)
-#define OUTPUT_STRIDE WORD(8)
+#define STREAM_END WORD(1) /* of the filter in work, once r1 has the stream */
+#define BIAS_AND_WORK WORD(2)
+#define INDEX WORD(4)
+#define INDEX_AND_MULTIPLIERS WORD(4)
+#define ZERO_POINT_AND_UNUSUAL WORD(6)
+#define OUTPUT WORD(8)
 #define LEFT_SHIFT WORD(9)
-#define ZERO_POINT WORD(10)
-#define UNUSUAL WORD(11)
-#define LOW WORD(12)
-#define HIGH WORD(13)
-#define DEPTH WORD(14)
-#define STREAM_END WORD(15)
+#define STRIDE WORD(10)
+#define LOWERING WORD(11)
+#define LIFTED_AND_HEADROOM WORD(12)
+#define VALUES WORD(14)
 
 #define IS_WORD(field, index) (offsetof(se_wide_filters, field) == 4 * (index))
 typedef char se_wide_filters_are_as_above
-    [IS_WORD(strip, 0) && IS_WORD(stream, 1) && IS_WORD(values, 2) && IS_WORD(counts, 3) && IS_WORD(bias, 4) &&
-             IS_WORD(multipliers, 5) && IS_WORD(output, 6) && IS_WORD(output_end, 7) && IS_WORD(output_stride, 8) &&
-             IS_WORD(left_shift, 9) && IS_WORD(zero_point, 10) && IS_WORD(unusual, 11) && IS_WORD(low, 12) &&
-             IS_WORD(high, 13) && IS_WORD(depth, 14) && IS_WORD(stream_end, 15) && sizeof(se_wide_filters) == 64
+    [IS_WORD(strip, 0) && IS_WORD(stream, 1) && IS_WORD(bias_end, 2) && IS_WORD(work, 3) && IS_WORD(index, 4) &&
+             IS_WORD(multipliers_end, 5) && IS_WORD(zero_point, 6) && IS_WORD(unusual, 7) && IS_WORD(output_end, 8) &&
+             IS_WORD(left_shift, 9) && IS_WORD(output_stride, 10) && IS_WORD(lowering, 11) &&
+             IS_WORD(lifted_zero_point, 12) && IS_WORD(headroom, 13) && IS_WORD(values, 14) &&
+             sizeof(se_wide_filters) == 60
          ? 1
          : -1];
 
@@ -68,174 +68,154 @@ typedef char se_wide_filters_are_as_above
 /* a line for each sum */
 #define EACH(line) line("r4") line("r5") line("r6") line("r7") line("r8") line("r9") line("r10") line("r11")
 
-/* saves the caller's registers and copies the 16 words that r0 points at */
+/* saves the caller's registers, and r3 so that the frame is a multiple of 8 bytes; copies the 15 words that r0 points
+ * at; r1: the stream */
 #define ENTER                                                                                                          \
-    DO("push {r4-r11, lr}")                                                                                            \
+    DO("push {r3-r11, lr}")                                                                                            \
     DO("sub sp, sp, #64")                                                                                              \
     DO("mov r1, sp")                                                                                                   \
     DO("ldmia r0!, {r4-r11}")                                                                                          \
     DO("stmia r1!, {r4-r11}")                                                                                          \
-    DO("ldmia r0, {r4-r11}")                                                                                           \
-    DO("stmia r1, {r4-r11}")
+    DO("ldmia r0, {r4-r10}")                                                                                           \
+    DO("stmia r1, {r4-r10}")                                                                                           \
+    DO("ldr r1, " STREAM)
 
-#define LEAVE DO("add sp, sp, #64") DO("pop {r4-r11, pc}")
+#define LEAVE DO("add sp, sp, #64") DO("pop {r3-r11, pc}")
 
-/* r0: the strip's start; sums: the filter's bias */
-#define START_FILTER                                                                                                   \
-    LABEL("1")                                                                                                         \
-    DO("ldr r2, " BIAS)                                                                                                \
-    DO("ldr r0, " STRIP)                                                                                               \
-    DO("ldr r4, [r2], #4")                                                                                             \
-    DO("str r2, " BIAS)                                                                                                \
-    DO("mov r5, r4") DO("mov r6, r4") DO("mov r7, r4") DO("mov r8, r4") DO("mov r9, r4") DO("mov r10, r4")             \
-    DO("mov r11, r4")
+/* of the filter at `index`: its bias in r4, WORK in r0 */
+#define START_FILTER(index)                                                                                            \
+    DO("ldrd r2, r0, " BIAS_AND_WORK)                                                                                  \
+    DO("ldr r4, [r2, " index ", lsl #2]")
 
-/* C: an odd number of blocks; Z: 0 or 1 */
-#define START_BLOCKS                                                                                                   \
-    DO("ldr r2, " COUNTS)                                                                                              \
-    DO("ldrh r3, [r2], #2")                                                                                            \
-    DO("str r2, " COUNTS)                                                                                              \
-    DO("add r2, r1, r3")                                                                                               \
-    DO("str r2, " STREAM_END)                                                                                          \
-    DO("lsrs r3, r3, #1")
+#define START_SUM(sum) DO("mov " sum ", r4")
+#define START_SUMS                                                                                                     \
+    START_SUM("r5") START_SUM("r6") START_SUM("r7") START_SUM("r8") START_SUM("r9") START_SUM("r10") START_SUM("r11")
 
-#define SHIFT(sum) DO("lsl " sum ", " sum ", r3")
+#define SHIFT(sum) DO("lsl " sum ", " sum ", r0")
 #define SCALE(sum) DO("smmlar " sum ", " sum ", lr, r2")
-#define SATURATE(sum) DO("ssat " sum ", #8, " sum)
-#define RAISE(sum) DO("ssub8 lr, " sum ", r2") DO("sel " sum ", " sum ", r2")
-#define LOWER(sum) DO("ssub8 lr, r3, " sum) DO("sel " sum ", " sum ", r3")
+#define TO_INT8(sum) DO("ssat " sum ", #8, " sum)
+#define TO_UINT8(sum) DO("usat " sum ", #8, " sum)
+#define LIMIT(sum) DO("uqadd8 " sum ", " sum ", r0") DO("add " sum ", " sum ", r2")
 
-/* requantise (se_output.h) and store the sums, go on with the next filter or leave; shifted sums and outputs that keep
- * less than int8 are rare, and out of line */
-#define FINISH_FILTER                                                                                                  \
-    DO("ldr r2, " MULTIPLIERS)                                                                                         \
-    DO("ldr r3, " UNUSUAL)                                                                                             \
-    DO("ldr lr, [r2], #4")                                                                                             \
-    DO("str r2, " MULTIPLIERS)                                                                                         \
-    DO("ldr r2, " ZERO_POINT)                                                                                          \
-    DO("cmp r3, #0")                                                                                                   \
+/* where the outputs of a filter go: each from r0 in steps of r3; `index` goes on to the next filter */
+#define FIND_OUTPUT DO("ldr r0, " OUTPUT)
+#define OF_FILTER(index) DO("add r0, r0, " index)
+#define NEXT_FILTER(index) DO("adds " index ", " index ", #1")
+#define KEEP_INDEX(index) DO("str " index ", " INDEX)
+#define FIND_STRIDE DO("ldr r3, " STRIDE)
+#define STORE_1 DO("strb r4, [r0]")
+#define STORE_5 DO("strb r8, [r0, r3, lsl #2]")
+#define STORE_2 DO("add r0, r0, r3") DO("strb r5, [r0]")
+#define STORE_3 DO("strb r6, [r0, r3]")
+#define STORE_4 DO("strb r7, [r0, r3, lsl #1]")
+#define STORE_6 DO("add r0, r0, r3, lsl #2") DO("strb r9, [r0]")
+#define STORE_7 DO("strb r10, [r0, r3]")
+#define STORE_8 DO("strb r11, [r0, r3, lsl #1]")
+
+/* Requantise (se_output.h) and store the sums, go on with the next filter or leave. `index` is a register that no quad
+ * or pair in work needs. Shifted sums and outputs that keep less than int8 are out of line: there, value - low saturates
+ * to 0 .. 255, and with what is beyond high - low added, again to 255. */
+#define FINISH_FILTER(index)                                                                                           \
+    DO("ldrd " index ", r0, " INDEX_AND_MULTIPLIERS)                                                                   \
+    DO("ldr lr, [r0, " index ", lsl #2]")                                                                              \
+    DO("ldrd r2, r0, " ZERO_POINT_AND_UNUSUAL)                                                                         \
+    DO("cmp r0, #0")                                                                                                   \
     DO("bne 7f")                                                                                                       \
-    SCALE("r4") SCALE("r5") SATURATE("r4") SCALE("r6") SATURATE("r5") SCALE("r7") SATURATE("r6") SCALE("r8")           \
-    SATURATE("r7") SCALE("r9") SATURATE("r8") SCALE("r10") SATURATE("r9") SCALE("r11") SATURATE("r10")                 \
-    SATURATE("r11")                                                                                                    \
-    LABEL("6")                                                                                                         \
-    DO("ldr r0, " OUTPUT)                                                                                              \
-    DO("ldr r2, " OUTPUT_STRIDE)                                                                                       \
-    DO("ldr lr, " OUTPUT_END)                                                                                          \
-    DO("strb r4, [r0]")                                                                                                \
-    DO("add r3, r0, r2, lsl #1")                                                                                       \
-    DO("strb r5, [r0, r2]")                                                                                            \
-    DO("add r3, r3, r2")                                                                                               \
-    DO("strb r6, [r0, r2, lsl #1]")                                                                                    \
-    DO("strb r7, [r3]")                                                                                                \
-    DO("strb r8, [r0, r2, lsl #2]")                                                                                    \
-    DO("add r0, r0, #1")                                                                                               \
-    DO("strb r9, [r3, r2, lsl #1]")                                                                                    \
-    DO("str r0, " OUTPUT)                                                                                              \
-    DO("strb r11, [r3, r2, lsl #2]")                                                                                   \
-    DO("add r3, r3, r2")                                                                                               \
-    DO("cmp r0, lr")                                                                                                   \
-    DO("strb r10, [r3, r2, lsl #1]")                                                                                   \
+    SCALE("r4") FIND_OUTPUT SCALE("r8") OF_FILTER(index) SCALE("r5") NEXT_FILTER(index)                                \
+    TO_INT8("r4") SCALE("r6") TO_INT8("r8") KEEP_INDEX(index) SCALE("r7") FIND_STRIDE                                  \
+    TO_INT8("r5") STORE_1 SCALE("r9") TO_INT8("r6") STORE_5 SCALE("r10") TO_INT8("r7") STORE_2 SCALE("r11")            \
+    TO_INT8("r9") STORE_3 TO_INT8("r10") STORE_4 TO_INT8("r11") STORE_6 STORE_7 STORE_8                                \
     DO("bne 1b")                                                                                                       \
+    LABEL("6")                                                                                                         \
     LEAVE                                                                                                              \
     LABEL("7")                                                                                                         \
-    DO("ldr r3, " LEFT_SHIFT)                                                                                          \
+    DO("ldr r0, " LEFT_SHIFT)                                                                                          \
+    DO("cbz r0, 8f")                                                                                                   \
     EACH(SHIFT)                                                                                                        \
-    EACH(SCALE)                                                                                                        \
-    EACH(SATURATE)                                                                                                     \
-    DO("ldr r2, " LOW)                                                                                                 \
-    DO("ldr r3, " HIGH)                                                                                                \
-    EACH(RAISE)                                                                                                        \
-    EACH(LOWER)                                                                                                        \
+    LABEL("8")                                                                                                         \
+    DO("ldrd r2, r0, " LIFTED_AND_HEADROOM)                                                                            \
+    SCALE("r4") SCALE("r5") TO_UINT8("r4") SCALE("r6") TO_UINT8("r5") SCALE("r7") TO_UINT8("r6") SCALE("r8")           \
+    TO_UINT8("r7") SCALE("r9") TO_UINT8("r8") SCALE("r10") TO_UINT8("r9") SCALE("r11") TO_UINT8("r10")                 \
+    DO("ldr r2, " LOWERING)                                                                                            \
+    TO_UINT8("r11")                                                                                                    \
+    EACH(LIMIT)                                                                                                        \
+    FIND_OUTPUT OF_FILTER(index) NEXT_FILTER(index) KEEP_INDEX(index) FIND_STRIDE                                      \
+    STORE_1 STORE_5 STORE_2 STORE_3 STORE_4 STORE_6 STORE_7 STORE_8                                                    \
+    DO("bne 1b")                                                                                                       \
     DO("b 6b")
 
-/* A quad: 4 weights, the bytes in lr, by 8 pixels. Beside its last products stand lines that prepare what follows:
- * `first` may use lr, `second` r3 too, `third` r2 and r0 too. Each is one instruction: two would part products and
- * loads. */
-#define QUAD(first, second, third)                                                                                     \
-    DO("ldr r3, [r0, #8]")                                                                                             \
+/* A quad: 4 weights, the bytes in lr, by 8 pixels, in two halves. `lead` may use r2. Beside the second half's products
+ * stand lines that prepare what follows: `first` may use lr, `second` r3 too, `third` r2 and r0 too. Each is one
+ * instruction: two would part products and loads. */
+#define FIRST_HALF(lead)                                                                                               \
+    DO("ldr r3, [r0, #8]") lead                                                                                        \
     DO("sxtb16 r12, lr")                                                                                               \
     DO("ldr r2, [r0], #64")                                                                                            \
     PRODUCTS("r12", LOAD("r3", "-48"), LOAD("r2", "-40"), LOAD("r3", "-32"), LOAD("r2", "-24"), LOAD("r3", "-16"),     \
              LOAD("r2", "-8"), LOAD("r3", "-52"), LOAD("r2", "-60"))                                                   \
-    DO("sxtb16 r12, lr, ror #8") first                                                                                 \
+    DO("sxtb16 r12, lr, ror #8")
+
+#define SECOND_HALF(first, second, third)                                                                              \
+    first                                                                                                              \
     PRODUCTS("r12", LOAD("r3", "-44"), LOAD("r2", "-36"), LOAD("r3", "-28"), LOAD("r2", "-20"), LOAD("r3", "-12"),     \
              LOAD("r2", "-4"), second, third)
 
-/* A pair: 2 weights, bytes 0 and 2 of lr, by 8 pixels. `last`, between the last two products, may use r3. */
-#define PAIR(last)                                                                                                     \
-    DO("ldr r3, [r0, #4]")                                                                                             \
+/* A pair: 2 weights, bytes 0 and 2 of lr, by 8 pixels. `lead` may use r2, `last`, between the last two products, r3. */
+#define PAIR(lead, last)                                                                                               \
+    DO("ldr r3, [r0, #4]") lead                                                                                        \
     DO("ldr r2, [r0], #32")                                                                                            \
     DO("sxtb16 lr, lr")                                                                                                \
     PRODUCTS("lr", LOAD("r3", "-24"), LOAD("r2", "-20"), LOAD("r3", "-16"), LOAD("r2", "-12"), LOAD("r3", "-8"),       \
              LOAD("r2", "-4"), last, NOTHING)
 
-/* A filter's blocks, two at a time: `odd` is what leads to the second of two without the first. */
-#define BLOCKS(odd, first, second)                                                                                     \
-    START_BLOCKS                                                                                                       \
-    DO("bcc 4f")                                                                                                       \
-    odd                                                                                                                \
-    DO("b 3f")                                                                                                         \
-    LABEL("4")                                                                                                         \
-    DO("beq 5f")                                                                                                       \
+/* The end of the filter's stream, to compare with early in the last quad or pair: a misprediction costs less when flags
+ * are set long before their branch. */
+#define LOAD_END DO("ldr r2, " STREAM_END)
+#define COMPARE_END DO("cmp r1, r2")
+
+/* A filter's quads, two at a time, but for the last one's second half: from label 3 on, an odd one; from 4 on, two.
+ * `begin` stands before a quad, `first` to `third` beside the last products of one that another follows. */
+#define QUADS(begin, first, second, third)                                                                             \
     LABEL("2")                                                                                                         \
-    first                                                                                                              \
+    SECOND_HALF(first, second, third)                                                                                  \
+    LABEL("4")                                                                                                         \
+    begin                                                                                                              \
+    FIRST_HALF(NOTHING)                                                                                                \
+    SECOND_HALF(first, second, third)                                                                                  \
     LABEL("3")                                                                                                         \
-    second                                                                                                             \
-    DO("bne 2b")                                                                                                       \
-    LABEL("5")
+    begin                                                                                                              \
+    LOAD_END                                                                                                           \
+    FIRST_HALF(COMPARE_END)                                                                                            \
+    DO("bne 2b")
 
 /* ---- the loops ------------------------------------------------------------------------------------------------- */
 #define NAKED __attribute__((naked, noinline))
+
+#define DENSE_WORD DO("ldr lr, [r1], #4")
 
 NAKED void se_filters_wide_dense(const se_wide_filters *filters __attribute__((unused)))
 {
     __asm__(
         ENTER
-        DO("ldr r1, " STREAM)
-        START_FILTER
-        DO("ldr r2, " DEPTH)
-        DO("bics r3, r2, #3")
-        DO("beq 4f")
-        DO("add r3, r3, r1")
-        DO("str r3, " STREAM_END)
-        DO("lsls r3, r2, #30")                 /* C: an odd number of quads */
-        DO("bcc 2f")
-        DO("ldr lr, [r1], #4")
-        DO("b 3f")
-        LABEL("2")
-        DO("ldr lr, [r1], #4")
-        QUAD(DO("ldr lr, [r1], #4"), NOTHING, NOTHING)
-        LABEL("3")
-        QUAD(DO("ldr lr, " STREAM_END), DO("cmp r1, lr"), NOTHING)
-        DO("bne 2b")
+        DO("ldr r12, " INDEX)
+        LABEL("1")
+        START_FILTER("r12")
+        DO("lsls r3, r0, #30")                 /* C: an odd number of quads */
+        DO("add r2, r1, r0")
+        DO("ldr r0, " STRIP)
+        DENSE_WORD
+        DO("str r2, " STREAM_END)
+        START_SUMS
+        DO("bcs 3f")
+        DO("b 4f")
+        QUADS(NOTHING, DENSE_WORD, NOTHING, NOTHING)
+        SECOND_HALF(NOTHING, NOTHING, NOTHING)
     );
-    __asm__(
-        LABEL("4")
-        DO("ldr r2, " DEPTH)
-        DO("ands r3, r2, #3")
-        DO("beq 8f")
-        DO("mov lr, #0")
-        DO("lsls r2, r2, #31")                 /* C: two weights are left or three; N: one or three */
-        DO("bcc 5f")
-        DO("ldrh lr, [r1], #2")
-        LABEL("5")
-        DO("bpl 7f")
-        DO("ldrb r2, [r1], #1")
-        DO("bcc 6f")
-        DO("lsl r2, r2, #16")
-        LABEL("6")
-        DO("orr lr, lr, r2")
-        LABEL("7")
-        QUAD(NOTHING, NOTHING, NOTHING)
-        LABEL("8")
-    );
-    __asm__(FINISH_FILTER);
+    __asm__(FINISH_FILTER("r12"));
 }
 
 /* VALUES is where the values would begin if there were some for every address up to the first distance: those of a
- * block lie 4 r1 further, when r1 has gone on from its distance. The first of two blocks prepares the second beside its
- * last products. */
+ * block lie 4 r1 further, when r1 has gone on from its distance. */
 #define BLOCK4_DISTANCE DO("ldrb lr, [r1], #1")
 #define BLOCK4_BASE DO("ldr r3, " VALUES)
 #define BLOCK4_STEP DO("add r0, r0, lr, lsl #6")
@@ -245,18 +225,32 @@ NAKED void se_filters_wide_block4(const se_wide_filters *filters __attribute__((
 {
     __asm__(
         ENTER
-        DO("ldr r1, " STREAM)
-        START_FILTER
-        BLOCKS(
-            BLOCK4_DISTANCE BLOCK4_BASE BLOCK4_STEP,
-            BLOCK4_DISTANCE BLOCK4_BASE BLOCK4_STEP BLOCK4_VALUES QUAD(BLOCK4_DISTANCE, BLOCK4_BASE, BLOCK4_STEP),
-            BLOCK4_VALUES QUAD(DO("ldr lr, " STREAM_END), DO("cmp r1, lr"), NOTHING)
-        )
+        DO("ldr r12, " INDEX)
+        LABEL("1")
+        START_FILTER("r12")
+        DO("ldrh r3, [r0, r12, lsl #1]")
+        DO("ldr r0, " STRIP)
+        DO("add r2, r1, r3")
+        DO("cbz r3, 9f")
+        BLOCK4_DISTANCE
+        DO("lsrs r3, r3, #1")                  /* C: an odd number of blocks */
+        DO("str r2, " STREAM_END)
+        BLOCK4_BASE
+        START_SUMS
+        BLOCK4_STEP
+        DO("bcs 3f")
+        DO("b 4f")
+        LABEL("9")
+        START_SUMS
+        DO("b 5f")
+        QUADS(BLOCK4_VALUES, BLOCK4_DISTANCE, BLOCK4_BASE, BLOCK4_STEP)
+        SECOND_HALF(NOTHING, NOTHING, NOTHING)
+        LABEL("5")
     );
-    __asm__(FINISH_FILTER);
+    __asm__(FINISH_FILTER("r12"));
 }
 
-/* r12: the values; r3: the distance of the block that begins */
+/* A filter's pairs, two at a time: r12 walks the values, r3 is the distance of the block that begins. */
 #define BLOCK2_DISTANCE DO("ldrb r3, [r1], #1")
 #define BLOCK2_STEP DO("ldrh lr, [r12], #2") DO("add r0, r0, r3, lsl #5") DO("orr lr, lr, lr, lsl #8")
 
@@ -264,16 +258,33 @@ NAKED void se_filters_wide_block2(const se_wide_filters *filters __attribute__((
 {
     __asm__(
         ENTER
-        DO("ldr r1, " STREAM)
         DO("ldr r12, " VALUES)
-        START_FILTER
-        BLOCKS(
-            BLOCK2_DISTANCE,
-            BLOCK2_DISTANCE BLOCK2_STEP PAIR(BLOCK2_DISTANCE),
-            BLOCK2_STEP PAIR(DO("ldr r3, " STREAM_END)) DO("cmp r1, r3")
-        )
+        LABEL("1")
+        DO("ldr r3, " INDEX)
+        START_FILTER("r3")
+        DO("ldrh r3, [r0, r3, lsl #1]")
+        DO("ldr r0, " STRIP)
+        DO("add r2, r1, r3")
+        DO("lsrs r3, r3, #1")                  /* C: an odd number of blocks; Z: 0 or 1 */
+        DO("str r2, " STREAM_END)
+        START_SUMS
+        DO("bcc 4f")
+        BLOCK2_DISTANCE
+        DO("b 3f")
+        LABEL("4")
+        DO("beq 5f")
+        LABEL("2")
+        BLOCK2_DISTANCE
+        BLOCK2_STEP
+        PAIR(NOTHING, BLOCK2_DISTANCE)
+        LABEL("3")
+        BLOCK2_STEP
+        LOAD_END
+        PAIR(COMPARE_END, NOTHING)
+        DO("bne 2b")
+        LABEL("5")
     );
-    __asm__(FINISH_FILTER);
+    __asm__(FINISH_FILTER("r3"));
 }
 
 #endif

@@ -10,22 +10,24 @@
 
 #if SE_WIDE
 
-/* 16 words, most of them about the first filter: the functions step through a copy. */
+/* 15 words, of which the functions make a copy. Filters are counted by an index that rises to 0, so that arrays are
+ * found by where they end. */
 typedef struct {
     const void *strip;
     const void *stream; /* dense: weights; blocks: distances */
-    uintptr_t values;   /* blocks of 2: their address; blocks of 4: see se_filters_wide_block4 */
-    const uint16_t *counts;
-    const int32_t *bias;
-    const int32_t *multipliers;
-    int8_t *output;
-    const int8_t *output_end; /* output + number of filters, at least one */
-    int32_t output_stride;
-    int32_t left_shift, zero_point;
+    const int32_t *bias_end;
+    uintptr_t work; /* dense: bytes of a filter's weights, in whole quads; blocks: where their counts end */
+    int32_t index;  /* -filters */
+    const int32_t *multipliers_end;
+    int32_t zero_point;
     int32_t unusual; /* 0 when there is no left shift and low .. high is all of int8 */
-    int32_t low, high;
-    int32_t depth; /* dense: weights of a filter */
-    const void *stream_end; /* set by the functions, of the filter in work */
+    int8_t *output_end; /* the first pixel's */
+    int32_t left_shift;
+    int32_t output_stride;
+    int32_t lowering;          /* low - headroom */
+    int32_t lifted_zero_point; /* zero_point - low */
+    int32_t headroom;          /* 255 - (high - low) */
+    uintptr_t values;          /* blocks of 2: their address; blocks of 4: see se_filters_wide_block4 */
 } se_wide_filters;
 
 /* All filters for the SE_WIDE_PIXELS pixels of a strip; as the functions of se_filters.h. */

@@ -65,7 +65,8 @@ typedef struct {
     int32_t unpacked_bytes; /* of scratch for distances: see the packed variants */
 } se_conv2d_params;
 
-/* weights: (output_channels, kernel_height, kernel_width, input_channels / groups) */
+/* weights: (output_channels, kernel_height * kernel_width * input_channels / groups), rows padded with zeros to multiples
+ * of 4 */
 void se_conv2d_s8(const se_conv2d_params *p, const int8_t *input, const int8_t *weights, const int32_t *bias,
                   const int32_t *multipliers, int8_t *output, void *scratch);
 int32_t se_conv2d_s8_scratch_bytes(const se_conv2d_params *p);
@@ -125,7 +126,8 @@ typedef struct {
     int32_t unpacked_bytes; /* as in se_conv2d_params */
 } se_linear_params;
 
-/* input (rows, input_features), weights (output_features, input_features), output (rows, output_features) */
+/* input (rows, input_features), weights (output_features, input_features), their rows padded with zeros to multiples of 4,
+ * output (rows, output_features) */
 void se_linear_s8(const se_linear_params *p, const int8_t *input, const int8_t *weights, const int32_t *bias,
                   const int32_t *multipliers, int8_t *output, void *scratch);
 void se_linear_block2_s8(const se_linear_params *p, const int8_t *input, const se_block_weights *weights,
