@@ -1,8 +1,8 @@
 """The dense form: every weight one byte, in the order in which the kernel walks.
 
-One plane, "weights", int8. Convolution (O, kh, kw, I) and linear (O, I) weights keep their order, each filter padded with
-zeros to whole words: every load is then aligned, and no filter ends inside one. Depthwise weights (C, kh, kw) become
-(kh, kw, C), because the kernel takes four channels at a time.
+One plane, "weights", int8. Convolution (O, kh, kw, I) and linear (O, I) weights keep their order, each filter padded
+with zeros to whole words: every load is then aligned, and no filter ends inside one. Depthwise weights (C, kh, kw)
+become (kh, kw, C), because the kernel takes four channels at a time.
 """
 
 from __future__ import annotations

@@ -125,14 +125,17 @@ void se_columns_fill(const se_columns_source *source, int32_t count, void *strip
  *     r12, lr    two elements of the row as int16, and the four bytes they came from
  *
  * Each load of a word stands beside the product that frees its register, two products before the one that uses it: a
- * core with two issue slots runs a product every cycle. Nothing is read beyond the rows or the strip. */
+ * core with two issue slots runs a product every cycle. The loop ends before its last products, as those of
+ * se_filters_wide.c do. Nothing is read beyond the rows or the strip. */
 
 #define DO(line) line "\n\t"
 #define LABEL(name) name ":\n\t"
+#define NOTHING ""
 
 /* the argument's words, of which the function makes a copy */
 #define STRIP "[sp, #32]"
-#define ROW "[sp, #36]" /* then: where the row's last whole quad ends */
+#define ROW "[sp, #36]"
+#define ROW_END "[sp, #36]" /* of its whole quads, once r1 has the row */
 #define OUTPUT "[sp, #40]"
 #define OUTPUT_END "[sp, #44]"
 #define OUTPUT_STEP "[sp, #48]"
@@ -141,13 +144,15 @@ void se_columns_fill(const se_columns_source *source, int32_t count, void *strip
 #define LEFT_SHIFT "[sp, #60]"
 #define COUNT "[sp, #64]"
 #define DEPTH "[sp, #68]"
+#define UNUSUAL "[sp, #72]"
 
 #define LIES_AT(field, bytes) (offsetof(se_columns, field) == (bytes))
 typedef char se_columns_lies_as_above[LIES_AT(start, 0) && LIES_AT(strip, 32) && LIES_AT(rows, 36) &&
                                               LIES_AT(output, 40) && LIES_AT(output_end, 44) &&
                                               LIES_AT(output_step, 48) && LIES_AT(multiplier, 52) &&
                                               LIES_AT(zero_point, 56) && LIES_AT(left_shift, 60) &&
-                                              LIES_AT(count, 64) && LIES_AT(depth, 68) && sizeof(se_columns) == 72
+                                              LIES_AT(count, 64) && LIES_AT(depth, 68) && LIES_AT(unusual, 72) &&
+                                              sizeof(se_columns) == 76
                                           ? 1
                                           : -1];
 
@@ -157,109 +162,142 @@ typedef char se_columns_lies_as_above[LIES_AT(start, 0) && LIES_AT(strip, 32) &&
 #define SCALE(sum) DO("smmlar " sum ", " sum ", r2, r3")
 #define SATURATE(sum) DO("ssat " sum ", #8, " sum)
 #define INSERT(into, lane, position) DO("bfi " into ", " lane ", #" position ", #8")
+#define EACH(line) line("r4") line("r5") line("r6") line("r7") line("r8") line("r9") line("r10") line("r11")
 
-/* r12 by the next words of the columns; between the last products stand lines that prepare what follows: `second` may
- * change r3, `third` r2 and r3 */
-#define WORDS(first, second, third)                                                                                    \
+/* r12 by a word of each column, from r3 and r2 by turns; beside a product stands the load of the word that the one
+ * after next takes, or another line */
+#define PRODUCTS(beside5, beside4, beside6, beside7, beside8, beside9, beside10, beside11)                             \
+    MULTIPLY("r5", "r3") beside5                                                                                       \
+    MULTIPLY("r4", "r2") beside4                                                                                       \
+    MULTIPLY("r6", "r3") beside6                                                                                       \
+    MULTIPLY("r7", "r2") beside7                                                                                       \
+    MULTIPLY("r8", "r3") beside8                                                                                       \
+    MULTIPLY("r9", "r2") beside9                                                                                       \
+    MULTIPLY("r10", "r3") beside10                                                                                     \
+    MULTIPLY("r11", "r2") beside11
+
+/* four elements of the row, the bytes in lr, in two halves; `lead` may use r2, `first` and `second` lr */
+#define FIRST_HALF(lead)                                                                                               \
+    DO("ldr r3, [r0, #4]") lead                                                                                        \
+    DO("sxtb16 r12, lr")                                                                                               \
+    DO("ldr r2, [r0], #64")                                                                                            \
+    PRODUCTS(LOAD("r3", "-56"), LOAD("r2", "-52"), LOAD("r3", "-48"), LOAD("r2", "-44"), LOAD("r3", "-40"),            \
+             LOAD("r2", "-36"), LOAD("r3", "-28"), LOAD("r2", "-32"))                                                  \
+    DO("sxtb16 r12, lr, ror #8")
+#define SECOND_HALF(first, second)                                                                                     \
+    first                                                                                                              \
+    PRODUCTS(LOAD("r3", "-24"), LOAD("r2", "-20"), LOAD("r3", "-16"), LOAD("r2", "-12"), LOAD("r3", "-8"),             \
+             LOAD("r2", "-4"), second, NOTHING)
+
+/* one or two elements, in r12 */
+#define REST                                                                                                           \
     DO("ldr r3, [r0, #4]")                                                                                             \
     DO("ldr r2, [r0], #32")                                                                                            \
-    MULTIPLY("r5", "r3") LOAD("r3", "-24")                                                                             \
-    MULTIPLY("r4", "r2") LOAD("r2", "-20")                                                                             \
-    MULTIPLY("r6", "r3") LOAD("r3", "-16")                                                                             \
-    MULTIPLY("r7", "r2") LOAD("r2", "-12")                                                                             \
-    MULTIPLY("r8", "r3") LOAD("r3", "-8")                                                                              \
-    MULTIPLY("r9", "r2") LOAD("r2", "-4")                                                                              \
-    first                                                                                                              \
-    MULTIPLY("r10", "r3") second                                                                                       \
-    MULTIPLY("r11", "r2") third
+    PRODUCTS(LOAD("r3", "-24"), LOAD("r2", "-20"), LOAD("r3", "-16"), LOAD("r2", "-12"), LOAD("r3", "-8"),             \
+             LOAD("r2", "-4"), NOTHING, NOTHING)
 
 __attribute__((naked, noinline)) void se_columns_multiply(const se_columns *columns __attribute__((unused)))
 {
     __asm__(
         DO("push {r4-r11, lr}")
-        DO("sub sp, sp, #72")
+        DO("sub sp, sp, #76")
         DO("mov r1, sp")
         DO("ldmia r0!, {r4-r11}")
         DO("stmia r1!, {r4-r11}")
         DO("ldmia r0!, {r4-r11}")
         DO("stmia r1!, {r4-r11}")
-        DO("ldmia r0!, {r4-r5}")
-        DO("stmia r1!, {r4-r5}")
+        DO("ldmia r0!, {r4-r6}")
+        DO("stmia r1!, {r4-r6}")
         DO("ldr r1, " ROW)
 
         LABEL("1") /* a row */
         DO("ldr r2, " DEPTH)
         DO("ldr r0, " STRIP)
-        DO("ldmia sp, {r4-r11}")
         DO("bics r3, r2, #3")
-        DO("beq 3f")
+        DO("ldmia sp, {r4-r11}")
+        DO("beq 10f")
         DO("add r3, r3, r1")
-        DO("str r3, " ROW)
-        LABEL("2") /* four elements */
         DO("ldr lr, [r1], #4")
-        DO("sxtb16 r12, lr")
-        WORDS("", "", DO("sxtb16 r12, lr, ror #8"))
-        WORDS(DO("ldr lr, " ROW), DO("cmp r1, lr"), "")
-        DO("bne 2b")
-        DO("ldr r2, " DEPTH)
+        DO("str r3, " ROW_END)
+        DO("b 3f")
+        LABEL("2")
+        SECOND_HALF(DO("ldr lr, [r1], #4"), NOTHING)
         LABEL("3")
-        DO("lsls r2, r2, #31") /* C: two elements more; N: one more */
-        DO("bcc 4f")
+        DO("ldr r2, " ROW_END)
+        FIRST_HALF(DO("cmp r1, r2"))
+        DO("bne 2b")
+        SECOND_HALF(DO("ldr lr, " DEPTH), DO("lsls lr, lr, #31"))
+        LABEL("4") /* C: two elements more; N: one more */
+        DO("bcc 5f")
         DO("ldrh r12, [r1], #2")
         DO("orr r12, r12, r12, lsl #8")
         DO("sxtb16 r12, r12")
-        WORDS("", "", "")
-        LABEL("4")
-        DO("bpl 5f")
+        REST
+        LABEL("5")
+        DO("bpl 6f")
         DO("ldrsb r12, [r1], #1")
-        WORDS("", "", "")
+        REST
 
-        LABEL("5") /* requantise and store */
-        DO("ldr lr, " LEFT_SHIFT)
+        LABEL("6") /* requantise and store */
+        DO("ldr lr, " UNUSUAL)
         DO("ldr r2, " MULTIPLIER)
         DO("ldr r3, " ZERO_POINT)
         DO("cmp lr, #0")
         DO("bne 8f")
-        LABEL("6")
-        SCALE("r4") SCALE("r5") SATURATE("r4") SCALE("r6") SATURATE("r5") SCALE("r7") SATURATE("r6")
-        INSERT("r4", "r5", "8")
-        SCALE("r8") SATURATE("r7")
-        INSERT("r4", "r6", "16")
-        SCALE("r9") SATURATE("r8")
-        INSERT("r4", "r7", "24")
-        SCALE("r10") SATURATE("r9") SCALE("r11") SATURATE("r10")
+        SCALE("r4") DO("ldr r0, " OUTPUT)
+        SCALE("r5") DO("ldr r12, " OUTPUT_STEP)
+        SATURATE("r4") SCALE("r6")
+        SATURATE("r5") DO("add r12, r0, r12")
+        SCALE("r7") DO("ldr lr, " OUTPUT_END)
+        SATURATE("r6") DO("str r12, " OUTPUT)
+        INSERT("r4", "r5", "8") SCALE("r8")
+        SATURATE("r7") DO("cmp r12, lr")
+        INSERT("r4", "r6", "16") SCALE("r9")
+        SATURATE("r8") SCALE("r10")
+        INSERT("r4", "r7", "24") SCALE("r11")
+        SATURATE("r9") DO("str r4, [r0]")
         INSERT("r8", "r9", "8")
-        SATURATE("r11")
+        SATURATE("r10")
         INSERT("r8", "r10", "16")
-        DO("ldr r0, " OUTPUT)
-        DO("ldr r2, " COUNT)
-        DO("ldr r3, " OUTPUT_STEP)
+        SATURATE("r11")
         INSERT("r8", "r11", "24")
+        DO("str r8, [r0, #4]")
+        DO("bne 1b")
+        LABEL("7")
+        DO("add sp, sp, #76")
+        DO("pop {r4-r11, pc}")
+
+        LABEL("8") /* with a left shift, or fewer than eight columns, which are all there are */
+        DO("ldr lr, " LEFT_SHIFT)
+        EACH(SHIFT) EACH(SCALE) EACH(SATURATE)
+        INSERT("r4", "r5", "8") INSERT("r4", "r6", "16") INSERT("r4", "r7", "24")
+        INSERT("r8", "r9", "8") INSERT("r8", "r10", "16") INSERT("r8", "r11", "24")
+        DO("ldr r0, " OUTPUT)
+        DO("ldr r12, " OUTPUT_STEP)
+        DO("ldr r2, " COUNT)
+        DO("add r12, r0, r12")
+        DO("str r12, " OUTPUT)
         DO("cmp r2, #8")
         DO("bne 9f")
         DO("str r4, [r0]")
         DO("str r8, [r0, #4]")
-        DO("add r0, r0, r3")
-        LABEL("7")
-        DO("ldr r2, " OUTPUT_END)
-        DO("str r0, " OUTPUT)
-        DO("cmp r0, r2")
-        DO("bne 1b")
-        DO("add sp, sp, #72")
-        DO("pop {r4-r11, pc}")
-
-        LABEL("8")
-        SHIFT("r4") SHIFT("r5") SHIFT("r6") SHIFT("r7") SHIFT("r8") SHIFT("r9") SHIFT("r10") SHIFT("r11")
-        DO("b 6b")
-
-        LABEL("9") /* fewer than eight columns, which are all there are: byte by byte to the next row */
+        DO("b 11f")
+        LABEL("9") /* byte by byte */
         DO("strb r4, [r0], #1")
         DO("lsr r4, r4, #8")
         DO("orr r4, r4, r8, lsl #24")
         DO("lsr r8, r8, #8")
         DO("subs r2, r2, #1")
         DO("bne 9b")
-        DO("b 7b"));
+        LABEL("11")
+        DO("ldr r2, " OUTPUT_END)
+        DO("cmp r12, r2")
+        DO("bne 1b")
+        DO("b 7b")
+
+        LABEL("10") /* no whole quad */
+        DO("lsls lr, r2, #31")
+        DO("b 4b"));
 }
 
 #else

@@ -28,6 +28,7 @@ typedef struct {
     int32_t multiplier, zero_point, left_shift;
     int32_t count; /* columns whose outputs are stored: the first 1 .. SE_COLUMNS */
     int32_t depth;
+    int32_t unusual; /* 0 when there is no left shift and every column is stored */
 } se_columns;
 
 static inline int32_t se_columns_strip_bytes(int32_t depth)

@@ -18,7 +18,7 @@ void se_matmul_s8(const se_matmul_params *p, const int8_t *a, const int8_t *b, i
                                       p->b_zero_point};
     int8_t *product = output;
     se_columns strip = {{0}, scratch, a, output, output, p->columns, p->multiplier, p->output_zero_point, p->left_shift,
-                        count, p->depth};
+                        count, p->depth, p->left_shift | (count ^ SE_COLUMNS)};
     for (int32_t batch = 0; batch < p->batch; batch++) {
         for (int32_t column = 0; column < p->columns; column += SE_COLUMNS) {
             const int32_t first = column < p->columns - count ? column : p->columns - count;
