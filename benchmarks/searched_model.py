@@ -72,27 +72,23 @@ ATTENTION = Model(
 Append = Callable[[GraphBuilder, LayerSpec, list[str]], str]
 
 
-def _clamp(spec: LayerSpec) -> int:
-    return 0 if spec.relu else -128
-
-
 def _conv2d(b: GraphBuilder, spec: LayerSpec, x: list[str]) -> str:
     channels = spec.weight_shape[0]
     if spec.kernel == (1, 1) and spec.stride == (1, 1):
-        return b.linear(x[0], channels, low=_clamp(spec))
-    return b.conv2d(x[0], channels, spec.kernel, stride=spec.stride, padding=spec.padding, low=_clamp(spec))
+        return b.linear(x[0], channels, relu=spec.relu)
+    return b.conv2d(x[0], channels, spec.kernel, stride=spec.stride, padding=spec.padding, relu=spec.relu)
 
 
 _APPEND: Mapping[str, Append] = {
     "conv2d": _conv2d,
     "depthwise_conv2d": lambda b, spec, x: b.depthwise(
-        x[0], spec.kernel, stride=spec.stride, padding=spec.padding, low=_clamp(spec)
+        x[0], spec.kernel, stride=spec.stride, padding=spec.padding, relu=spec.relu
     ),
-    "linear": lambda b, spec, x: b.linear(x[0], spec.weight_shape[0], low=_clamp(spec)),
+    "linear": lambda b, spec, x: b.linear(x[0], spec.weight_shape[0], relu=spec.relu),
     "matmul": lambda b, spec, x: b.matmul(x[0], x[1], transpose_b=spec.transpose_b),
-    "add": lambda b, spec, x: b.add(x[0], x[1], low=_clamp(spec)),
+    "add": lambda b, spec, x: b.add(x[0], x[1]),  # noqa: ARG005
     "softmax": lambda b, spec, x: b.softmax(x[0], SOFTMAX_SCALE),  # noqa: ARG005
-    "layer_norm": lambda b, spec, x: b.layer_norm(x[0], low=_clamp(spec)),
+    "layer_norm": lambda b, spec, x: b.layer_norm(x[0]),  # noqa: ARG005
     "max_pool2d": lambda b, spec, x: b.max_pool(x[0], spec.kernel, spec.stride, spec.padding),
     "avg_pool2d": lambda b, spec, x: b.avg_pool(x[0], spec.kernel, spec.stride, spec.padding),
     "reshape": lambda b, spec, x: b.reshape(x[0], spec.output_shape),

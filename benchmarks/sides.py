@@ -29,6 +29,7 @@ def cmsis_nn(bundle: Path, library: Library, origin: str) -> dict[str, Any]:
             "op": layer.op,
             "function": layer.cmsis_nn_function,
             "instructions": layer.cmsis_nn_instructions,
+            "cycles_estimated": layer.cmsis_nn_cycles_estimated,
             "weight_bytes": layer.cmsis_nn_weight_bytes,
         }
         for layer in found.layers
@@ -36,6 +37,7 @@ def cmsis_nn(bundle: Path, library: Library, origin: str) -> dict[str, Any]:
     return {
         "origin": origin,
         "instructions": found.cmsis_nn.instructions,
+        "cycles_estimated": found.cmsis_nn.cycles_estimated,
         "flash_bytes": found.cmsis_nn.flash_bytes,
         "ram_bytes": found.cmsis_nn.ram_bytes,
         "fits": found.cmsis_nn.fits,
@@ -45,7 +47,7 @@ def cmsis_nn(bundle: Path, library: Library, origin: str) -> dict[str, Any]:
 
 
 def by_op(layers: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Return instructions by operator."""
+    """Return instructions or cycles by operator."""
     total: dict[str, int] = {}
     for op, instructions in layers:
         total[op] = total.get(op, 0) + instructions

@@ -52,6 +52,9 @@ class GraphBuilder:
         input_shape: shape of the graph input, without batch.
         seed: seed of every constant and zero point.
         name: the graph's name.
+
+    A layer with ``relu`` has its outputs' zero point at -128, where quantisers that calibrate them put it: saturation
+    is then all that clamps them.
     """
 
     def __init__(self, input_shape: Shape, seed: int = 0, name: str = "synthetic") -> None:
@@ -63,22 +66,48 @@ class GraphBuilder:
         self.input = self._activation("input", input_shape)
 
     def conv2d(
-        self, x: str, channels: int, kernel: ops.Pair, *, sparsity: float = 0.0, block: int = 1, **attributes: Any
+        self,
+        x: str,
+        channels: int,
+        kernel: ops.Pair,
+        *,
+        sparsity: float = 0.0,
+        block: int = 1,
+        relu: bool = False,
+        **attributes: Any,
     ) -> str:
         """Append a convolution; ``attributes`` are those of ``ops.Conv2D``."""
         groups = attributes.get("groups", 1)
         shape = (channels, *kernel, self._tensors[x].shape[-1] // groups)
-        return self._weighted(ops.Conv2D(**attributes), x, shape, sparsity, block)
+        return self._weighted(ops.Conv2D(**attributes), x, shape, sparsity, block, relu)
 
-    def depthwise(self, x: str, kernel: ops.Pair, *, sparsity: float = 0.0, block: int = 1, **attributes: Any) -> str:
+    def depthwise(
+        self,
+        x: str,
+        kernel: ops.Pair,
+        *,
+        sparsity: float = 0.0,
+        block: int = 1,
+        relu: bool = False,
+        **attributes: Any,
+    ) -> str:
         """Append a depthwise convolution; ``attributes`` are those of ``ops.DepthwiseConv2D``."""
         shape = (self._tensors[x].shape[-1], *kernel)
-        return self._weighted(ops.DepthwiseConv2D(**attributes), x, shape, sparsity, block)
+        return self._weighted(ops.DepthwiseConv2D(**attributes), x, shape, sparsity, block, relu)
 
-    def linear(self, x: str, features: int, *, sparsity: float = 0.0, block: int = 1, **attributes: Any) -> str:
+    def linear(
+        self,
+        x: str,
+        features: int,
+        *,
+        sparsity: float = 0.0,
+        block: int = 1,
+        relu: bool = False,
+        **attributes: Any,
+    ) -> str:
         """Append a linear layer; ``attributes`` are those of ``ops.Linear``."""
         shape = (features, self._tensors[x].shape[-1])
-        return self._weighted(ops.Linear(**attributes), x, shape, sparsity, block)
+        return self._weighted(ops.Linear(**attributes), x, shape, sparsity, block, relu)
 
     def matmul(self, a: str, b: str, *, transpose_b: bool = False) -> str:
         """Append a product of two activations."""
@@ -174,7 +203,7 @@ class GraphBuilder:
         graph.verify()
         return graph
 
-    def _weighted(self, op: Any, x: str, shape: Shape, sparsity: float, block: int) -> str:
+    def _weighted(self, op: Any, x: str, shape: Shape, sparsity: float, block: int, relu: bool) -> str:
         weights = sparse_weights(self._generator, shape, sparsity, block)
         axes = tuple(range(1, weights.ndim))
         lengths = np.maximum(1, np.count_nonzero(weights, axes))
@@ -188,7 +217,8 @@ class GraphBuilder:
             self._constant("bias", bias.astype(np.int32)),
             self._constant("multipliers", multipliers),
         )
-        return self._append(replace(op, left_shift=left_shift), inputs)
+        zero_point = self._zero_point()  # drawn in any case: constants do not depend on activations
+        return self._append(replace(op, left_shift=left_shift), inputs, INT8_MIN if relu else zero_point)
 
     def _append(self, op: Operator, inputs: tuple[str, ...], zero_point: int | None = None) -> str:
         shape = op.infer_shape([self._tensors[name].shape for name in inputs])

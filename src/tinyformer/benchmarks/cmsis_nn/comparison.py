@@ -13,9 +13,10 @@ import numpy as np
 from tinyformer.benchmarks.cmsis_nn import program
 from tinyformer.benchmarks.cmsis_nn.library import Library
 from tinyformer.errors import ConfigError
-from tinyformer.sparse_engine import deployment, elf, emulator, graph_file
+from tinyformer.sparse_engine import deployment, elf, emulator, graph_file, latency
 from tinyformer.sparse_engine.bundle import Manifest
 from tinyformer.sparse_engine.bundle.files import GRAPH_FILE
+from tinyformer.sparse_engine.cycles import Estimate
 from tinyformer.sparse_engine.kernels import KernelCall
 from tinyformer.sparse_engine.passes.split_fused import parent, split_fused
 from tinyformer.sparse_engine.toolchain import disassembly
@@ -25,7 +26,7 @@ _TIMEOUT_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class LayerComparison:
-    """One node on both: instructions and weight bytes; ``ratio`` is CMSIS-NN's instructions over the engine's.
+    """One node on both: instructions, cycles and weight bytes; ``ratio`` is CMSIS-NN's instructions over the engine's.
 
     ``cmsis_nn_function`` is empty where CMSIS-NN has nothing for the node and the engine's kernel stands on both sides.
     """
@@ -37,6 +38,8 @@ class LayerComparison:
     cmsis_nn_function: str
     engine_instructions: int
     cmsis_nn_instructions: int
+    engine_cycles_estimated: int
+    cmsis_nn_cycles_estimated: int
     ratio: float
     engine_weight_bytes: int
     cmsis_nn_weight_bytes: int
@@ -47,6 +50,7 @@ class Side:
     """One inference of a whole image; ``fits`` says whether the board has room for it."""
 
     instructions: int
+    cycles_estimated: int
     flash_bytes: int
     ram_bytes: int
     arena_bytes: int
@@ -107,15 +111,17 @@ def compare(directory: str | Path, library: Library) -> Comparison:
             output_bytes=manifest.output.nbytes,
             timeout_s=_TIMEOUT_S,
         )
-    theirs: dict[str, list[tuple[KernelCall, int]]] = defaultdict(list)
-    for call, count in zip(other.calls, ran.layer_instructions, strict=True):
-        theirs[parent(call.node.name, graph)].append((call, count))
+        other_estimate = latency.estimate(other_image, other.board, ran)
+    estimate = latency.estimate(image, manifest.board, engine)
+    theirs: dict[str, list[tuple[KernelCall, int, int]]] = defaultdict(list)
+    for index, (call, count) in enumerate(zip(other.calls, ran.layer_instructions, strict=True)):
+        theirs[parent(call.node.name, graph)].append((call, count, _cycles(other_estimate, index)))
     layers = []
     for record, count in zip(manifest.layers, engine.layer_instructions, strict=True):
         parts = theirs[record.name]
-        instructions = sum(part for _, part in parts)
-        weight_bytes = sum(call.encoding.nbytes for call, _ in parts if call.encoding is not None)
-        used = (other.functions.get(call.node.name, "") for call, _ in parts)
+        instructions = sum(part for _, part, _ in parts)
+        weight_bytes = sum(call.encoding.nbytes for call, _, _ in parts if call.encoding is not None)
+        used = (other.functions.get(call.node.name, "") for call, _, _ in parts)
         layers.append(
             LayerComparison(
                 name=record.name,
@@ -125,6 +131,8 @@ def compare(directory: str | Path, library: Library) -> Comparison:
                 cmsis_nn_function=" + ".join(filter(None, used)),
                 engine_instructions=count,
                 cmsis_nn_instructions=instructions,
+                engine_cycles_estimated=_cycles(estimate, record.index),
+                cmsis_nn_cycles_estimated=sum(cycles for _, _, cycles in parts),
                 ratio=round(instructions / count, 4),
                 engine_weight_bytes=record.weight_bytes,
                 cmsis_nn_weight_bytes=weight_bytes,
@@ -134,19 +142,27 @@ def compare(directory: str | Path, library: Library) -> Comparison:
     return Comparison(
         board=manifest.board.name,
         toolchain=manifest.image.toolchain,
-        engine=_side(image, engine, manifest.arena.arena_bytes, manifest),
-        cmsis_nn=_side(other_image, ran, other.arena_bytes, manifest),
+        engine=_side(image, engine, estimate, manifest.arena.arena_bytes, manifest),
+        cmsis_nn=_side(other_image, ran, other_estimate, other.arena_bytes, manifest),
         ratio=round(ran.instructions / engine.instructions, 4),
         largest_difference_steps=int(difference.max()),
         layers=tuple(layers),
     )
 
 
-def _side(image: elf.ElfImage, ran: emulator.Emulation, arena_bytes: int, manifest: Manifest) -> Side:
+def _cycles(estimate: Estimate, phase: int) -> int:
+    found = estimate.phase(phase)
+    return 0 if found is None else found.cycles
+
+
+def _side(
+    image: elf.ElfImage, ran: emulator.Emulation, estimate: Estimate, arena_bytes: int, manifest: Manifest
+) -> Side:
     ram_bytes = image.ram_static_bytes + image.stack_reserve_bytes
     board = manifest.board
     return Side(
         instructions=ran.instructions,
+        cycles_estimated=estimate.cycles,
         flash_bytes=image.flash_bytes,
         ram_bytes=ram_bytes,
         arena_bytes=arena_bytes,
