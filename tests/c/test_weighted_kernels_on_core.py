@@ -78,6 +78,19 @@ CASES: dict[str, Callable[[np.random.Generator], Case]] = {
         for c in (1, 3, 8, 13)
         for b in (2, 4)
     },
+    **{
+        f"conv2d {c} inside the image, stride {stride}": lambda r, c=c, s=stride: kernel_cases.conv2d(
+            r, (5, 21), c, 3, op=ops.Conv2D((1, s))
+        )
+        for c in (1, 3, 6)
+        for stride in (1, 2, 4)
+    },
+    **{
+        f"conv2d 3, rows apart, padding {pads}": lambda r, p=pads: kernel_cases.conv2d(
+            r, (7, 12), 3, 3, op=ops.Conv2D((1, 1), p, (2, 1))
+        )
+        for pads in ((0, 0, 0, 0), (2, 1, 2, 1))
+    },
     "conv2d in groups": lambda r: kernel_cases.conv2d(r, channels=6, filters=4, op=ops.Conv2D(groups=2)),
     "conv2d 1x1": lambda r: kernel_cases.conv2d(r, channels=7, kernel=(1, 1), op=ops.Conv2D((2, 2))),
     **{f"depthwise {c}": lambda r, c=c: depthwise(r, c, ops.DepthwiseConv2D((1, 1), SAME)) for c in (1, 3, 4, 9)},
