@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import pytest
@@ -125,10 +126,12 @@ def test_sparsity_saves_flash_and_macs() -> None:
     assert {resources.macs for resources in found} == {sum(spec.macs for spec in layers(CONFIG, PATH))}
 
 
-def test_a_dense_path_takes_a_byte_for_each_weight() -> None:
+def test_a_dense_path_takes_a_byte_for_each_weight_of_filters_in_whole_words() -> None:
     dense = evaluate(CONFIG, PATH, SparsityConfig.uniform(CONFIG, 0.0, 2), BOARD)
     specs = layers(CONFIG, PATH)
-    assert dense.weight_bytes == sum(spec.weights for spec in specs if spec.kind != "layer_norm")
+    filters = [spec.weight_shape for spec in specs if spec.kind in {"conv2d", "linear"}]
+    depthwise = sum(spec.weights for spec in specs if spec.kind == "depthwise_conv2d")
+    assert dense.weight_bytes == depthwise + sum(count * -(-prod(shape) // 4) * 4 for count, *shape in filters)
     assert dense.flash_bytes >= dense.weight_bytes
     borders = 64 + 10
     assert dense.ram_bytes >= dense.arena_bytes + borders + BOARD.stack_bytes
