@@ -150,6 +150,13 @@ def test_a_model_that_does_not_fit_at_once_is_laid_out_smaller() -> None:
     too_tight = Limits(smallest.flash_bytes - 1, BOARD.ram.size_bytes)
     assert evaluate(*job, BOARD, limits=too_tight, objective="speed") == fast
     assert evaluate(*job, BOARD, limits=too_tight, objective="size") == smallest
+    assert smallest.latency_ms is not None
+    assert fast.latency_ms is not None
+    assert smallest.latency_ms > fast.latency_ms
+    hurried = Limits(BOARD.flash.size_bytes, BOARD.ram.size_bytes, (smallest.latency_ms + fast.latency_ms) / 2)
+    assert evaluate(*job, BOARD, limits=hurried, objective="size") == fast
+    too_hurried = replace(hurried, latency_ms=0.999 * fast.latency_ms)
+    assert evaluate(*job, BOARD, limits=too_hurried, objective="size") == smallest
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from tinyformer.sparse_engine.passes.fuse_pooling import fuse_pooling
 from tinyformer.sparse_engine.passes.place_movement import place_movement
 
 DISCO = boards.load("stm32f746g-disco")
+SLOW_ARENA = replace(DISCO, stack_bytes=0x1_0000)  # the tightly coupled 64 KB are the stack's
 Candidate = tuple[SupernetConfig, Path, SparsityConfig]
 
 
@@ -58,6 +60,7 @@ def anew(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         monkeypatch.setattr(selection, "_calls", selection._calls.__wrapped__)  # type: ignore[attr-defined]
         monkeypatch.setattr(cost, "predictor", cost.predictor.__wrapped__)
         monkeypatch.setattr(cost_model, "_counts", cost_model._counts.__wrapped__)
+        monkeypatch.setattr(cost_model, "_call_cost", cost_model._call_cost.__wrapped__)
         monkeypatch.setattr(stored_blocks, "expected_count", stored_blocks.expected_count.__wrapped__)
         monkeypatch.setattr(layout, "arrange", arrange)
         monkeypatch.setattr(evaluation, "lower", plainly_lowered)
@@ -91,10 +94,21 @@ def test_blocks_are_lowered_as_the_whole_is(name: str) -> None:
 def everywhere(jobs: list[Candidate]) -> list[Resources]:
     found = []
     for index, job in enumerate(jobs):
-        board = boards.load(("stm32f746g-disco", "rpi-pico")[index % 2])
-        limits = Limits(300 * 1024, 90 * 1024) if index % 3 == 0 else None
+        board = (DISCO, boards.load("rpi-pico"), SLOW_ARENA)[index % 3]
+        limits = Limits(300 * 1024, 90 * 1024) if index % 4 == 0 else None
         found.append(evaluate(*job, board, limits=limits, objective="balanced" if index % 4 == 1 else "size"))
     return found
+
+
+def test_what_memory_adds_follows_the_places() -> None:
+    """What a call takes in the core is kept; the same call on memory that stalls takes longer."""
+    candidate, _ = candidates("normal", 2)
+    near, far, again = (evaluate(*candidate, board).latency_ms for board in (DISCO, SLOW_ARENA, DISCO))
+    free = evaluate(*candidate, replace(DISCO, memory_system=None)).latency_ms
+    assert near is not None
+    assert far is not None
+    assert free is not None
+    assert free < near == again < far
 
 
 @pytest.mark.parametrize("name", ["digits", "normal"])

@@ -81,7 +81,7 @@ def test_analysis_agrees_with_compilation(tmp_path):
     printed = json.loads(json.dumps(analysis.to_dict()))
     assert set(printed) == {
         *("instructions", "cycles_estimated", "latency_ms_estimated", "flash_bytes", "ram_bytes", "arena_bytes"),
-        *("stack_bytes", "layers", "fits", "limits", "latency_error_percent", "unvalidated"),
+        *("stack_bytes", "layers", "fits", "limits", "latency_error_percent", "unvalidated", "memory_counted"),
     }
     assert set(printed["layers"][0]) == {
         *("name", "op", "kernel", "instructions", "cycles_estimated", "latency_ms_estimated", "bound", "macs"),

@@ -7,13 +7,10 @@ from functools import partial
 from typing import Final
 
 from tinyformer.boards import Board
-from tinyformer.errors import ConfigError
 from tinyformer.resources.limits import Limits, ResourceEval, Resources
 from tinyformer.resources.lowering import lower
 from tinyformer.search_space import Path, SparsityConfig, SupernetConfig, layer_sparsities
-from tinyformer.sparse_engine import cost
 from tinyformer.sparse_engine.coding import BlockDensity
-from tinyformer.sparse_engine.figures import milliseconds
 from tinyformer.sparse_engine.kernels import Objective
 from tinyformer.sparse_engine.layout import Budget, Layout, lay_out
 
@@ -31,11 +28,7 @@ def resource_eval(board: Board, limits: Limits, objective: Objective = "size") -
     Raises:
         ConfigError: a latency limit for a core without a cost table.
     """
-    if limits.latency_ms is not None and cost.load(board.isa) is None:
-        raise ConfigError(
-            f"limits: a latency for {board.name}, but there is no cost table for {board.isa.core}; "
-            "leave out the latency limit"
-        )
+    Budget.of(board, latency_ms=limits.latency_ms)
     return partial(evaluate, board=board, limits=limits, objective=objective)
 
 
@@ -51,8 +44,8 @@ def evaluate(
     """Predict what a sparse single-path model takes on a board.
 
     Arena and RAM are those of the compiled model to the byte; flash and latency depend on which weights pruning and
-    quantisation leave, of which the expected number is taken. The latency counts one clock cycle per predicted
-    instruction, and is None without a cost table for the core; flash is then the encoded weights alone.
+    quantisation leave, of which the expected number is taken. The latency is that of the estimated cycles, as the cost
+    tables predict them, and None without a table for the core; flash is then the encoded weights alone.
 
     Args:
         config: the supernet that the path runs through.
@@ -74,12 +67,13 @@ def evaluate(
         for name, found in layer_sparsities(config, path, sparsity).items()
         if found.sparsity
     }
-    budget = Budget.of(board) if limits is None else Budget.of(board, limits.flash_bytes, limits.ram_bytes)
+    budget = Budget.of(board)
+    if limits is not None:
+        budget = Budget.of(board, limits.flash_bytes, limits.ram_bytes, limits.latency_ms)
     layout = lay_out(graph, board, _UNLIMITED, objective, densities=densities)
     if not layout.fits(budget) and _may_fit(layout, budget, objective):
         layout = lay_out(graph, board, budget, objective, densities=densities)
     macs = {node.name: graph.macs(node) for node in graph.nodes}
-    predicted = layout.predicted
     return Resources(
         flash_bytes=layout.flash_bytes,
         ram_bytes=layout.ram_bytes,
@@ -90,13 +84,15 @@ def evaluate(
             round(count * (1 - densities[name].sparsity)) if name in densities else count
             for name, count in macs.items()
         ),
-        latency_ms=None if predicted is None else milliseconds(predicted.instructions, board.clock_hz),
+        latency_ms=layout.latency_ms,
     )
 
 
 def _may_fit(layout: Layout, budget: Budget, objective: Objective) -> bool:
-    """Whether smaller encodings or less scratch could make a layout fit: a search meets many that are far too large."""
-    if objective == "size" and layout.flash_bytes > budget.flash_bytes:
+    """Whether other encodings or less scratch could make a layout fit: a search meets many that are far too large."""
+    if (objective == "size" and layout.flash_bytes > budget.flash_bytes) or (
+        objective == "speed" and layout.is_late(budget)
+    ):
         return False
     live: Counter[int] = Counter()
     for place in layout.plan.placements:

@@ -12,11 +12,11 @@ from pathlib import Path
 from tinyformer import boards, models
 from tinyformer.boards import Board
 from tinyformer.errors import ConfigError, DoesNotFitError
-from tinyformer.sparse_engine import codegen, coding, elf, frontend, passes
+from tinyformer.sparse_engine import codegen, coding, cycles, elf, frontend, latency, passes
 from tinyformer.sparse_engine import toolchain as toolchains
 from tinyformer.sparse_engine.bundle import ImageRecord, Manifest, Predicted, describe, files, staged
 from tinyformer.sparse_engine.codegen import Buffers, Provenance
-from tinyformer.sparse_engine.figures import Analysis, Figures, layer_figures
+from tinyformer.sparse_engine.figures import Analysis, Figures, layer_figures, milliseconds
 from tinyformer.sparse_engine.ir import Graph, Shape
 from tinyformer.sparse_engine.kernels import Objective, SoftmaxVariant
 from tinyformer.sparse_engine.layout import (
@@ -80,6 +80,7 @@ def compile(  # noqa: A001 - the verb of the trade
     labels: Sequence[str] = (),
     flash_limit_bytes: int | None = None,
     ram_limit_bytes: int | None = None,
+    latency_limit_ms: float | None = None,
 ) -> CompiledModel:
     """Compile an int8 QDQ ONNX file into a bundle.
 
@@ -94,10 +95,11 @@ def compile(  # noqa: A001 - the verb of the trade
         labels: names of the classes.
         flash_limit_bytes: allow less flash than the board has.
         ram_limit_bytes: allow less RAM than the board has.
+        latency_limit_ms: allow no more estimated latency than this, by prediction.
 
     Raises:
         UnsupportedModelError: the file holds something the engine does not do.
-        DoesNotFitError: it needs more memory than allowed; nothing is written.
+        DoesNotFitError: it needs more memory or time than allowed; nothing is written.
         ConfigError: a wrong option or output directory.
         ToolchainError: the compiler failed; nothing is written.
     """
@@ -113,6 +115,7 @@ def compile(  # noqa: A001 - the verb of the trade
         labels=labels,
         flash_limit_bytes=flash_limit_bytes,
         ram_limit_bytes=ram_limit_bytes,
+        latency_limit_ms=latency_limit_ms,
         source=source,
     )
 
@@ -146,6 +149,7 @@ def compile_graph(
     labels: Sequence[str] = (),
     flash_limit_bytes: int | None = None,
     ram_limit_bytes: int | None = None,
+    latency_limit_ms: float | None = None,
     source: Source | None = None,
     encodings: Mapping[str, tuple[str, int]] | None = None,
 ) -> CompiledModel:
@@ -159,7 +163,7 @@ def compile_graph(
     target = board if isinstance(board, Board) else boards.load(board)
     _check_labels(graph, labels)
     compiler = _toolchain(toolchain)
-    budget = Budget.of(target, flash_limit_bytes, ram_limit_bytes)
+    budget = Budget.of(target, flash_limit_bytes, ram_limit_bytes, latency_limit_ms)
     layout = lay_out(graph, target, budget, objective, softmax, encodings=encodings)
     require_fit(layout, budget, name)
     provenance = Provenance(version("tinyformer"), source.sha256, target.name, objective)
@@ -183,6 +187,7 @@ def analyze(
     softmax: SoftmaxVariant = "table",
     flash_limit_bytes: int | None = None,
     ram_limit_bytes: int | None = None,
+    latency_limit_ms: float | None = None,
 ) -> Analysis:
     """Predict what an int8 QDQ ONNX file takes on a board, without building anything.
 
@@ -194,7 +199,7 @@ def analyze(
     """
     target = board if isinstance(board, Board) else boards.load(board)
     graph, _ = read(path)
-    return analyze_graph(graph, target, objective, softmax, flash_limit_bytes, ram_limit_bytes)
+    return analyze_graph(graph, target, objective, softmax, flash_limit_bytes, ram_limit_bytes, latency_limit_ms)
 
 
 def analyze_graph(
@@ -204,24 +209,29 @@ def analyze_graph(
     softmax: SoftmaxVariant = "table",
     flash_limit_bytes: int | None = None,
     ram_limit_bytes: int | None = None,
+    latency_limit_ms: float | None = None,
 ) -> Analysis:
     """Predict what a lowered graph takes: ``analyze`` after the front end."""
-    budget = Budget.of(board, flash_limit_bytes, ram_limit_bytes)
+    budget = Budget.of(board, flash_limit_bytes, ram_limit_bytes, latency_limit_ms)
     layout = lay_out(graph, board, budget, objective, softmax)
     predicted = layout.predicted
     counts = _layer_instructions(layout)
     records = describe.layers(graph, layout.calls, Buffers.of(graph, layout.plan, ""), counts)
+    each = None if predicted is None else latency.predicted_cycles(predicted)
     figures = Figures(
         instructions=None if predicted is None else predicted.instructions,
-        cycles_estimated=None,
-        latency_ms_estimated=None,
+        cycles_estimated=None if predicted is None else predicted.cycles,
+        latency_ms_estimated=None if predicted is None else milliseconds(predicted.cycles, board.clock_hz),
         flash_bytes=None if predicted is None else predicted.flash_bytes,
         ram_bytes=layout.ram_bytes,
         arena_bytes=layout.plan.arena_bytes,
         stack_bytes=board.stack_bytes,
-        layers=layer_figures(records, counts),
+        layers=layer_figures(records, counts, each, board.clock_hz),
+        latency_error_percent=cycles.accuracy(board.isa.core).error_percent,
+        unvalidated={} if each is None else latency.unvalidated(each, records, board.isa.core),
+        memory_counted=board.memory_system is not None,
     )
-    return Analysis(figures, budget.flash_bytes, budget.ram_bytes)
+    return Analysis(figures, budget.flash_bytes, budget.ram_bytes, budget.latency_ms)
 
 
 def _layer_instructions(layout: Layout) -> tuple[int | None, ...]:
@@ -291,6 +301,7 @@ def _manifest(
             flash_bytes=None if predicted is None else predicted.flash_bytes,
             ram_bytes=layout.ram_bytes,
             instructions=None if predicted is None else predicted.instructions,
+            cycles=None if predicted is None else predicted.cycles,
         ),
         image=built,
         constant_instructions=not any(layer.varying for layer in layers),

@@ -161,5 +161,6 @@ def _figures(manifest: Manifest, image: ElfImage, emulation: Emulation, estimate
         stack_bytes=emulation.stack_bytes,
         layers=layer_figures(layers, emulation.layer_instructions, each, board.clock_hz),
         latency_error_percent=cycles.accuracy(board.isa.core).error_percent,
-        unvalidated=latency.unvalidated(estimate, layers, board.isa.core),
+        unvalidated=latency.unvalidated(each, layers, board.isa.core),
+        memory_counted=board.memory_system is not None,
     )

@@ -13,10 +13,10 @@ _MS_PER_S = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class LayerCycles:
-    """The estimated cycles of a node, and what takes most of them (``cycles.PhaseCycles.bound``)."""
+    """The estimated cycles of a node, and what takes most of them (``cycles.PhaseCycles.bound``), if that is known."""
 
     cycles: int
-    bound: str
+    bound: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class Figures:
 
     ``latency_error_percent`` is how far estimates of the core's latency are from silicon, as far as that is known;
     ``unvalidated`` maps the families of kernels that were never compared to their shares of the estimated cycles.
+    ``memory_counted`` says whether caches and wait states are part of the estimate; without, memory counts as free.
     """
 
     instructions: int | None
@@ -63,6 +64,7 @@ class Figures:
     layers: tuple[LayerFigures, ...]
     latency_error_percent: int | None = None
     unvalidated: Mapping[str, float] = field(default_factory=dict)
+    memory_counted: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
@@ -76,16 +78,20 @@ class Analysis:
     figures: Figures
     flash_limit_bytes: int
     ram_limit_bytes: int
+    latency_limit_ms: float | None = None
 
     @property
     def fits(self) -> bool:
-        """Whether both memories suffice, as far as can be told."""
+        """Whether both memories suffice and the latency is within its limit, as far as can be told."""
         flash_bytes = self.figures.flash_bytes or 0
-        return flash_bytes <= self.flash_limit_bytes and self.figures.ram_bytes <= self.ram_limit_bytes
+        late = self.latency_limit_ms is not None and (self.figures.latency_ms_estimated or 0.0) > self.latency_limit_ms
+        return flash_bytes <= self.flash_limit_bytes and self.figures.ram_bytes <= self.ram_limit_bytes and not late
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``analyze --json`` prints."""
-        limits = {"flash_bytes": self.flash_limit_bytes, "ram_bytes": self.ram_limit_bytes}
+        limits: dict[str, float] = {"flash_bytes": self.flash_limit_bytes, "ram_bytes": self.ram_limit_bytes}
+        if self.latency_limit_ms is not None:
+            limits["latency_ms"] = self.latency_limit_ms
         return {**self.figures.to_dict(), "fits": self.fits, "limits": limits}
 
 

@@ -1,4 +1,4 @@
-"""The estimated latency of an emulated bundle: the cycle model applied to an image and what it executed."""
+"""The estimated latency of a bundle: from the blocks that its image executed, or predicted before there is one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from tinyformer.boards import Board
 from tinyformer.sparse_engine import cycles
 from tinyformer.sparse_engine.bundle import LayerRecord
+from tinyformer.sparse_engine.cost import Prediction
 from tinyformer.sparse_engine.cycles import Estimate
 from tinyformer.sparse_engine.elf import ElfImage
 from tinyformer.sparse_engine.emulator import Emulation
@@ -37,16 +38,22 @@ def layer_cycles(found: Estimate, layers: Sequence[LayerRecord]) -> tuple[LayerC
     )
 
 
-def unvalidated(found: Estimate, layers: Sequence[LayerRecord], core: str) -> Mapping[str, float]:
+def predicted_cycles(predicted: Prediction) -> tuple[LayerCycles, ...]:
+    """Return the predicted cycles of each layer; what bounds them only the blocks tell."""
+    return tuple(LayerCycles(cycles, None) for cycles in predicted.layer_cycles)
+
+
+def unvalidated(each: Sequence[LayerCycles], layers: Sequence[LayerRecord], core: str) -> Mapping[str, float]:
     """Return the families of kernels that were not compared with silicon, and their shares of the estimated cycles.
 
     The greatest share comes first.
     """
     known = cycles.accuracy(core).families
+    total = max(sum(found.cycles for found in each), 1)
     shares: dict[str, float] = {}
-    for layer, each in zip(layers, layer_cycles(found, layers), strict=True):
+    for layer, found in zip(layers, each, strict=True):
         if family(layer) not in known:
-            shares[family(layer)] = shares.get(family(layer), 0.0) + each.cycles / max(found.cycles, 1)
+            shares[family(layer)] = shares.get(family(layer), 0.0) + found.cycles / total
     return {name: round(shares[name], 4) for name in sorted(shares, key=lambda name: (-shares[name], name))}
 
 

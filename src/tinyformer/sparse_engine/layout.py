@@ -2,36 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from tinyformer.boards import Board
-from tinyformer.errors import DoesNotFitError
+from tinyformer.errors import ConfigError, DoesNotFitError
 from tinyformer.sparse_engine import coding, cost, kernels
 from tinyformer.sparse_engine.arrangement import arrange
 from tinyformer.sparse_engine.coding import BlockDensity
-from tinyformer.sparse_engine.cost import Prediction
+from tinyformer.sparse_engine.cost import NodePlaces, Prediction, Span
 from tinyformer.sparse_engine.ir import Graph
 from tinyformer.sparse_engine.kernels import KernelCall, Objective, SoftmaxVariant
 from tinyformer.sparse_engine.memory import MemoryPlan
 
 _LARGEST_SHOWN = 3
+_MS_PER_S = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What the model may take, in bytes."""
+    """What the model may take: bytes of both memories, and perhaps milliseconds of estimated latency."""
 
     flash_bytes: int
     ram_bytes: int
+    latency_ms: float | None = None
 
     @classmethod
-    def of(cls, board: Board, flash_bytes: int | None = None, ram_bytes: int | None = None) -> Budget:
-        """Return a board's memories, or less of them."""
+    def of(
+        cls,
+        board: Board,
+        flash_bytes: int | None = None,
+        ram_bytes: int | None = None,
+        latency_ms: float | None = None,
+    ) -> Budget:
+        """Return a board's memories, or less of them.
+
+        Raises:
+            ConfigError: a latency for a core without a cost table, which nothing could predict.
+        """
+        if latency_ms is not None and cost.load(board.isa) is None:
+            raise ConfigError(
+                f"limits: a latency for {board.name}, but there is no cost table for {board.isa.core}; "
+                "leave out the latency limit"
+            )
         flash, ram = board.flash.size_bytes, board.ram.size_bytes
         return cls(
-            flash if flash_bytes is None else min(flash, flash_bytes), ram if ram_bytes is None else min(ram, ram_bytes)
+            flash if flash_bytes is None else min(flash, flash_bytes),
+            ram if ram_bytes is None else min(ram, ram_bytes),
+            latency_ms,
         )
 
 
@@ -44,10 +63,16 @@ class Layout:
     predicted: Prediction | None
     flash_bytes: int
     ram_bytes: int
+    latency_ms: float | None
 
     def fits(self, budget: Budget) -> bool:
-        """Whether both memories suffice."""
-        return self.flash_bytes <= budget.flash_bytes and self.ram_bytes <= budget.ram_bytes
+        """Whether both memories suffice, and the predicted latency is allowed."""
+        in_memory = self.flash_bytes <= budget.flash_bytes and self.ram_bytes <= budget.ram_bytes
+        return in_memory and not self.is_late(budget)
+
+    def is_late(self, budget: Budget) -> bool:
+        """Whether the predicted latency is more than allowed."""
+        return budget.latency_ms is not None and self.latency_ms is not None and self.latency_ms > budget.latency_ms
 
 
 def lay_out(
@@ -62,8 +87,8 @@ def lay_out(
     """Choose kernels and plan the arena.
 
     The first choice follows the objective. If it does not fit, encodings whose kernels need less scratch are tried,
-    the greatest scratch first, then the smallest encodings; the first layout that fits is returned, the first choice
-    if none does.
+    the greatest scratch first, then the smallest encodings; one that is too slow is tried with the fastest encodings.
+    The first layout that fits is returned, the first choice if none does.
 
     Args:
         graph: a lowered graph.
@@ -91,6 +116,8 @@ def lay_out(
 
     goals: list[Objective] = ["size"] if predict is None or objective == "size" else [objective, "size"]
     first = arranged(goals[0])
+    if first.is_late(budget) and predict is not None:
+        goals = [goals[0], "speed"]
     for goal in goals:
         layout = first if goal == goals[0] else arranged(goal)
         if layout.flash_bytes <= budget.flash_bytes:  # less scratch never takes less flash
@@ -116,24 +143,55 @@ def _with_less_scratch(layout: Layout, arranged: Callable[[int], Layout], budget
 
 def _layout(graph: Graph, calls: tuple[KernelCall, ...], board: Board) -> Layout:
     calls, plan = arrange(graph, calls)
-    predicted = cost.predict(graph, calls, plan.arena_bytes, board)
+    predicted = cost.predict(graph, calls, plan.arena_bytes, _places(graph, calls, plan), board)
     if predicted is not None:
-        return Layout(calls, plan, predicted, predicted.flash_bytes, predicted.ram_bytes)
+        latency_ms = _MS_PER_S * predicted.cycles / board.clock_hz
+        return Layout(calls, plan, predicted, predicted.flash_bytes, predicted.ram_bytes, latency_ms)
     borders = graph.tensors[graph.input].nbytes + graph.tensors[graph.output].nbytes
     weights = sum(call.encoding.nbytes for call in calls if call.encoding is not None)
-    return Layout(calls, plan, None, weights, plan.arena_bytes + borders + board.stack_bytes)
+    return Layout(calls, plan, None, weights, plan.arena_bytes + borders + board.stack_bytes, None)
+
+
+def _places(graph: Graph, calls: Sequence[KernelCall], plan: MemoryPlan) -> list[NodePlaces]:
+    """Return what each call reads in RAM: activations in the arena or the caller's input, and scratch."""
+    placed = {(place.kind, place.name): Span(True, place.offset, place.nbytes) for place in plan.placements}
+
+    def span(name: str) -> Span:
+        while name in plan.aliases and ("tensor", name) not in placed:
+            name = plan.aliases[name]
+        return placed.get(("tensor", name)) or Span(False, 0, graph.tensors[name].nbytes)
+
+    return [
+        NodePlaces(
+            tuple(span(name) for name in call.node.inputs if not graph.tensors[name].constant),
+            placed.get(("scratch", call.node.name)),
+        )
+        for call in calls
+    ]
 
 
 def require_fit(layout: Layout, budget: Budget, name: str) -> None:
     """Check that a layout fits.
 
     Raises:
-        DoesNotFitError: names need, limit and the three largest weights or buffers.
+        DoesNotFitError: names need, limit and the three largest weights or buffers, or slowest layers.
     """
     if layout.flash_bytes > budget.flash_bytes:
         raise too_large(layout, "flash", layout.flash_bytes, budget.flash_bytes, name)
     if layout.ram_bytes > budget.ram_bytes:
         raise too_large(layout, "RAM", layout.ram_bytes, budget.ram_bytes, name)
+    if layout.is_late(budget):
+        raise too_slow(layout, budget, name)
+
+
+def too_slow(layout: Layout, budget: Budget, name: str) -> DoesNotFitError:
+    """Return the error for a model that takes longer than it may."""
+    cycles = () if layout.predicted is None else layout.predicted.layer_cycles
+    slowest = _largest({call.node.name: each for call, each in zip(layout.calls, cycles, strict=False)})
+    return DoesNotFitError(
+        f"model '{name}' takes {layout.latency_ms:.4g} ms, predicted, allowed are {budget.latency_ms:g} ms; cycles of"
+        f" the slowest layers: {slowest}; use a smaller or sparser model, or a faster board"
+    )
 
 
 def too_large(layout: Layout, memory_name: str, need_bytes: int, limit_bytes: int, name: str) -> DoesNotFitError:

@@ -135,6 +135,7 @@ class Predicted(_Record):
     flash_bytes: int | None
     ram_bytes: int
     instructions: int | None
+    cycles: int | None = None
 
 
 class ImageRecord(_Record):

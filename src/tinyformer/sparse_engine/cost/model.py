@@ -1,4 +1,4 @@
-"""Predict what calls cost on a board: instructions of one inference, bytes of flash, bytes of RAM."""
+"""Predict what calls cost on a board: instructions and cycles of one inference, bytes of flash, bytes of RAM."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from tinyformer.boards import Board
 from tinyformer.errors import ConfigError
 from tinyformer.sparse_engine.coding import Option
 from tinyformer.sparse_engine.cost.features import FEATURES
-from tinyformer.sparse_engine.cost.table import CostTable, StartupCost, load
+from tinyformer.sparse_engine.cost.memory_cycles import NodePlaces, memory_cycles
+from tinyformer.sparse_engine.cost.table import CostTable, NodeCost, StartupCost, load
 from tinyformer.sparse_engine.ir import Graph
 from tinyformer.sparse_engine.kernels import CCall, IntegerArgument, KernelCall, Params, Predict, TensorArgument
 
@@ -34,12 +35,19 @@ STRUCT_BYTES = {
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Predicted figures; ``instructions`` are per call, in order, and None without a table for the core."""
+    """Predicted figures of an image; those of layers are per call, in order.
+
+    ``cycles`` are estimated as ``cycles.estimate`` would: those of the core and, on a board with a memory system, what
+    its memory adds to them, which ``layer_memory_cycles`` tells apart.
+    """
 
     flash_bytes: int
     ram_bytes: int
     instructions: int
+    cycles: int
     layer_instructions: tuple[int, ...]
+    layer_cycles: tuple[int, ...]
+    layer_memory_cycles: tuple[int, ...]
 
 
 def _elements(call: CCall) -> int | None:
@@ -105,25 +113,56 @@ def instructions(call: KernelCall, table: CostTable) -> float:
     return total
 
 
-def predict(graph: Graph, calls: Sequence[KernelCall], arena_bytes: int, board: Board) -> Prediction | None:
+def node_cost(call: KernelCall, table: CostTable) -> NodeCost:
+    """Return what one node takes wherever its tensors lie."""
+    return NodeCost.total(
+        (c_call.times, _call_cost(table, c_call.symbol, c_call.params, _elements(c_call), call.encoding))
+        for c_call in call.calls
+    )
+
+
+@lru_cache(maxsize=16384)
+def _call_cost(table: CostTable, symbol: str, params: Params, elements: int | None, option: Option | None) -> NodeCost:
+    """Multiply for all calls that differ in arguments alone; where these lie is left to ``memory_cycles``."""
+    return table.cost(symbol, _counts(symbol, params, elements, option))
+
+
+def predict(
+    graph: Graph, calls: Sequence[KernelCall], arena_bytes: int, places: Sequence[NodePlaces], board: Board
+) -> Prediction | None:
     """Predict an image's figures; None when there is no table for the board's core.
 
     Args:
         graph: the lowered graph, with or without data.
         calls: its kernel calls.
         arena_bytes: size of the planned arena.
+        places: where each call finds what it reads.
         board: the target.
+
+    Raises:
+        ConfigError: the table was not fitted for the board's memory system.
     """
     table = load(board.isa)
     if table is None:
         return None
-    layers = tuple(round(instructions(call, table)) for call in calls)
+    costs = [node_cost(call, table) for call in calls]
     borders = sum(_rounded(graph.tensors[name].nbytes, _BORDER_ALIGNMENT) for name in (graph.input, graph.output))
+    before_arena_bytes = _startup(table, board).ram_bytes + borders + board.stack_bytes
+    memory = [0] * len(calls)
+    if board.memory_system is not None:
+        stalls = memory_cycles(board, table, before_arena_bytes)
+        constants = (constant_bytes(graph, call) for call in calls)
+        memory = [round(stalls(*node)) for node in zip(costs, places, constants, strict=True)]
+    layer_instructions = tuple(round(each.instructions) for each in costs)
+    layer_cycles = tuple(round(each.cycles) + added for each, added in zip(costs, memory, strict=True))
     return Prediction(
         flash_bytes=flash_bytes(graph, calls, board, table),
-        ram_bytes=_startup(table, board).ram_bytes + arena_bytes + borders + board.stack_bytes,
-        instructions=round(table.run_instructions) + sum(layers),
-        layer_instructions=layers,
+        ram_bytes=before_arena_bytes + arena_bytes,
+        instructions=round(table.node_instructions * len(calls)) + sum(layer_instructions),
+        cycles=round(table.node_cycles * len(calls)) + sum(layer_cycles),
+        layer_instructions=layer_instructions,
+        layer_cycles=layer_cycles,
+        layer_memory_cycles=tuple(memory),
     )
 
 

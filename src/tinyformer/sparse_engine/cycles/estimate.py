@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tinyformer.sparse_engine.cycles import memory as memories
 from tinyformer.sparse_engine.cycles.core import Core
+from tinyformer.sparse_engine.cycles.demand import demands
 from tinyformer.sparse_engine.cycles.flow import CodeBlock, Entries, mispredictions, read_blocks
-from tinyformer.sparse_engine.cycles.loops import Visited, fetched_lines
 from tinyformer.sparse_engine.cycles.memory import MemorySystem
 from tinyformer.sparse_engine.cycles.operation import Decoder
 from tinyformer.sparse_engine.cycles.pipeline import Pipeline
@@ -46,6 +45,11 @@ class PhaseCycles:
     units: Mapping[str, float]
     branch: float
     flash: float
+
+    @property
+    def core_cycles(self) -> float:
+        """The cycles that memory has no part in."""
+        return self.cycles - self.flash
 
     @property
     def bound(self) -> str:
@@ -90,16 +94,25 @@ def estimate(
         MissingExtraError: the ``capstone`` package is not installed.
         ToolchainError: the profile does not belong to the image.
     """
-    blocks = read_blocks(profile, Decoder(image), core)
+    return estimate_blocks(read_blocks(profile, Decoder(image), core), core, memory, flash)
+
+
+def estimate_blocks(
+    blocks: Sequence[CodeBlock], core: Core, memory: MemorySystem | None, flash: tuple[int, int]
+) -> Estimate:
+    """Estimate the cycles of executed blocks: ``estimate`` after reading them."""
+    asked = {} if memory is None else demands(blocks, flash)
     issue = {
         (b.phase, b.address, b.size): cycles for b, cycles in zip(blocks, _issue_cycles(blocks, core), strict=True)
     }
     branch = _branch_cycles(blocks, core)
     phases = []
-    for number in sorted({block.phase for block in blocks}):
-        own = [block for block in blocks if block.phase == number]
+    by_phase: dict[int, list[CodeBlock]] = defaultdict(list)
+    for block in blocks:
+        by_phase[block.phase].append(block)
+    for number, own in sorted(by_phase.items()):
         stalls = sum(branch.get((b.phase, b.address), 0.0) for b in {b.address: b for b in own}.values())
-        flash_cycles = 0.0 if memory is None else _memory_cycles(own, memory, flash)
+        flash_cycles = 0.0 if memory is None else asked[number].cycles(memory)
         issued = sum(issue[b.phase, b.address, b.size] for b in own)
         phases.append(
             PhaseCycles(
@@ -125,20 +138,29 @@ def _issue_cycles(blocks: Sequence[CodeBlock], core: Core) -> Iterable[float]:
     """Yield the cycles of each block: of every way into it, simulated after the block that ran before."""
     by_address: dict[int, CodeBlock] = {}
     for block in blocks:
-        known = by_address.get(block.address)
-        if known is None or block.count > known.count:
+        largest = by_address.get(block.address)
+        if largest is None or block.count > largest.count:
             by_address[block.address] = block
     in_phase: dict[tuple[int, int], CodeBlock] = {}
     for block in blocks:
         key = block.phase, block.address
         if key not in in_phase or block.count > in_phase[key].count:
             in_phase[key] = block
+    known: dict[tuple[Hashable, Hashable], float] = {}  # layers that share a kernel run the same blocks
     for block in blocks:
         total = 0.0
         for address, count in block.before.items():
             before = in_phase.get((block.phase, address)) or by_address.get(address)
-            total += count * _cycles_after(block, before, core)
+            way = _issued(block), None if before is None else _issued(before)
+            if way not in known:
+                known[way] = _cycles_after(block, before, core)
+            total += count * known[way]
         yield total
+
+
+def _issued(block: CodeBlock) -> Hashable:
+    """Return what the issue of a block depends on: its code, and what is known of its loads."""
+    return block.address, block.size, tuple((s.bank, s.unaligned) for s in block.steps if s.operation.access)
 
 
 def cycles_of_loop(block: CodeBlock, core: Core) -> float:
@@ -183,35 +205,6 @@ def _branch_cycles(blocks: Sequence[CodeBlock], core: Core) -> Mapping[tuple[int
             penalty = costs.mispredicted_flags_early if early and not compares else costs.mispredicted
         found[key] = float(count * penalty)
     return found
-
-
-def _memory_cycles(blocks: Sequence[CodeBlock], memory: MemorySystem, flash: tuple[int, int]) -> float:
-    fetched = _fetched_lines([block for block in blocks if flash[0] <= block.address < flash[1]], memory)
-    loads = [load.executed(block.count) for block in blocks for load in block.loads]
-    from_flash = [load for load in loads if flash[0] <= load.first < flash[1]]
-    from_ram = [load for load in loads if memory.is_slow_ram(load.first)]
-    return (
-        fetched * memory.fetch_line_cycles
-        + memories.data_lines(memory, from_flash) * memory.flash_line_cycles
-        + memories.data_lines(memory, from_ram) * memory.ram_line_cycles
-    )
-
-
-def _fetched_lines(blocks: Sequence[CodeBlock], memory: MemorySystem) -> float:
-    """Return the lines of instructions that blocks fetch; blocks that begin at one address are one."""
-    begins: dict[int, list[CodeBlock]] = defaultdict(list)
-    for block in blocks:
-        begins[block.address].append(block)
-    visited = []
-    for address, same in begins.items():
-        before: dict[int, int] = defaultdict(int)
-        for block in same:
-            for previous, count in block.before.items():
-                before[previous] += count
-        last = max(block.end for block in same) - 1
-        lines = frozenset(range(address // memory.line_bytes, last // memory.line_bytes + 1))
-        visited.append(Visited(address, sum(block.count for block in same), lines, before))
-    return fetched_lines(visited, memory.instruction_cache_bytes // memory.line_bytes) if visited else 0.0
 
 
 def _units(blocks: Sequence[CodeBlock], core: Core) -> Mapping[str, float]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
-Params = Mapping[str, int]
+from tinyformer.sparse_engine.cost.features.counting import Counts, Params
+
 _QUAD = 4
 
 
-def counted(p: Params, channels: int, strips: Iterable[int]) -> dict[str, float]:
+def count_patches(p: Params, channels: int, strips: Iterable[int]) -> Counts:
     """Return the counts of one group's windows.
 
     Args:
@@ -20,7 +21,7 @@ def counted(p: Params, channels: int, strips: Iterable[int]) -> dict[str, float]
     depth = p["kernel_height"] * row_bytes
     in_row = _in_row(depth, row_bytes)
     across = -(-depth // _QUAD) - in_row
-    found: dict[str, float] = {}
+    found: Counts = {}
 
     def add(name: str, count: float) -> None:
         found[name] = found.get(name, 0) + count

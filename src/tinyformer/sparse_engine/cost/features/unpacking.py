@@ -1,26 +1,23 @@
-"""How often the parts of ``runtime/se_packed.c`` run: beside the counts of ``features``."""
+"""Packed weights: how often the parts of ``runtime/se_packed.c`` run, beside the loops over filters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
-Features = Callable[[Mapping[str, int], float], dict[str, float]]
-Strips = Callable[[int, int], Mapping[str, int]]
+from tinyformer.sparse_engine.cost.features.counting import Counts, Features, Params
+from tinyformer.sparse_engine.cost.features.filters import strips_by_width
 
 _WORD_DISTANCES, _WORD_BITS = 8, 32
 
 
-def counted(code: str, block: int, features: Features, strips_by_width: Strips) -> Features:
-    """Return the counts of a kernel of packed weights.
+def count_unpacked(code: str, block: int, features: Features) -> Features:
+    """Return what counts the loops of a kernel of packed weights.
 
     Args:
         code: "rle4" or "bitmap".
         block: weights of a block.
         features: the counts of the kernel that reads distances of eight bits.
-        strips_by_width: (outputs, outputs of a strip at most) -> strips of each width.
     """
 
-    def with_unpacking(p: Mapping[str, int], blocks: float) -> dict[str, float]:
+    def with_unpacking(p: Params, blocks: float) -> Counts:
         filters, outputs, filter_blocks = _shape(p, block)
         strips = sum(strips_by_width(outputs, p["pixels"]).values())
         in_filter = blocks / filters
@@ -44,7 +41,7 @@ def counted(code: str, block: int, features: Features, strips_by_width: Strips) 
     return with_unpacking
 
 
-def _shape(p: Mapping[str, int], block: int) -> tuple[int, int, int]:
+def _shape(p: Params, block: int) -> tuple[int, int, int]:
     """Return filters, outputs of each, and blocks of a filter."""
     if "rows" in p:
         return p["output_features"], p["rows"], -(-p["input_features"] // block)
