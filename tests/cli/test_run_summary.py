@@ -23,6 +23,7 @@ RESULT: dict[str, Any] = {
     "instructions": 123456,
     "latency_ms_estimated": 1.5,
     "latency_error_percent": 15,
+    "memory_counted": True,
 }
 
 
@@ -40,6 +41,8 @@ def test_the_summary_says_where_the_model_is_from(
     printed = capsys.readouterr().out
     assert words in printed
     assert "123,456" in printed
+    assert "1.5 ms estimated, +-15 %" in printed
+    assert "at least" not in printed
     assert "learnt from" not in printed
 
 

@@ -15,6 +15,8 @@ import pytest
 
 from tinyformer import config, pipeline
 from tinyformer.errors import ConfigError, DataError, DoesNotFitError
+from tinyformer.pipeline import proving
+from tinyformer.pipeline.context import RunContext, Silent
 from tinyformer.sparse_engine import compiler
 
 RUN_FILE = """
@@ -109,6 +111,20 @@ def test_a_run_goes_on_from_the_checkpoint_of_another(finished: tuple[Path, dict
     assert result["search"]["path"] == before["search"]["path"]
     assert result["bit_exact"] is True
     assert result["weight_sparsity"] == pytest.approx(before["weight_sparsity"], abs=0.01)
+
+
+@pytest.mark.slow
+def test_the_image_s_latency_is_checked_against_the_limit(finished: tuple[Path, dict[str, Any]]) -> None:
+    out, result = finished
+    need_ms = result["latency_ms_estimated"]
+
+    def context(limit_ms: float) -> RunContext:
+        settings = config.parse({"name": "tiny", "limits": {"latency_ms": limit_ms}})
+        return RunContext(settings, out, Silent())
+
+    proving.require_latency(context(1.001 * need_ms), out / "bundle")
+    with pytest.raises(DoesNotFitError, match=rf"takes {need_ms:.4g} ms, .* allowed are .*\[limits\] latency_ms"):
+        proving.require_latency(context(0.999 * need_ms), out / "bundle")
 
 
 @pytest.mark.slow

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from search_fakes import Calls, FakeNet, Killed, fake_resources, sparsenas_actions
+from tinyformer import boards
 from tinyformer.errors import ConfigError, DoesNotFitError
-from tinyformer.resources import Limits
+from tinyformer.resources import Limits, resource_eval
 from tinyformer.search_space import (
     path_from_dict,
     path_to_dict,
@@ -58,13 +59,14 @@ class Run:
 
         rest = {"actions": sparsenas_actions(calls or Calls()), **rest}
         space = rest.pop("space", SPACE)
+        evaluate = rest.pop("evaluate", fake_resources)
         with open_storage(self.folder / "study.jsonl") as storage:
             return search(
                 space,
                 SUPERNET,
                 WEIGHTS,
                 self.limits,
-                fake_resources,
+                evaluate,
                 settings=self.settings,
                 storage=storage,
                 directory=self.folder,
@@ -171,6 +173,28 @@ def test_the_front_starts_with_the_best_and_trades_accuracy_for_resources(run: R
     for better, worse in pairwise(result.front):
         assert worse.accuracy <= better.accuracy
         assert any(worse.metrics[cost] < better.metrics[cost] for cost in ("flash_bytes", "ram_bytes"))
+
+
+def test_a_latency_limit_on_the_digits_space(run: Run) -> None:
+    """Half of the candidates are too slow in their fastest encodings: skipped untrained, and absent from the front."""
+    board = boards.load("stm32f746g-disco")
+    free = Limits(board.flash.size_bytes, board.ram.size_bytes)
+    run.limits = free
+    run.search(evaluate=resource_eval(board, free, "speed"))
+    latencies = sorted(trial.metrics["latency_ms"] for trial in run.trials())
+    limit_ms = (latencies[5] + latencies[6]) / 2
+    assert latencies[5] < limit_ms < latencies[6]
+
+    run.folder = run.folder.with_name("limited")
+    run.limits = replace(free, latency_ms=limit_ms)
+    calls = Calls()
+    result = run.search(calls, evaluate=resource_eval(board, run.limits, "speed"))
+    skipped = [trial for trial in run.trials() if trial.state is TrialState.SKIPPED]
+    assert skipped
+    assert calls.names.count("train") == 12 - len(skipped)
+    for trial in run.trials():
+        assert (trial.metrics["latency_ms"] > limit_ms) == (trial.reason == "over latency")
+    assert all(member.metrics["latency_ms"] <= limit_ms for member in result.front)
 
 
 def test_nothing_that_fits_is_an_error_with_the_reason(run: Run) -> None:

@@ -17,6 +17,9 @@ Out = Annotated[Path, typer.Option("--out", help="The bundle's directory; replac
 Optimize = Annotated[Literal["size", "speed", "balanced"], typer.Option("--optimize", help="What encodings aim at.")]
 Compiler = Annotated[Literal["zig", "gcc"] | None, typer.Option("--toolchain", help="By default zig, when installed.")]
 Name = Annotated[str, typer.Option("--name", help="Prefix of the generated files and identifiers.")]
+MaxLatency = Annotated[
+    float | None, typer.Option("--max-latency", help="Refuse a model that takes more milliseconds, by prediction.")
+]
 Softmax = Annotated[Literal["table", "lazy"], typer.Option("--softmax", help="lazy is the paper's bitmap table.")]
 
 
@@ -33,6 +36,7 @@ def compile_model(
     toolchain: Compiler = None,
     name: Name = "model",
     softmax: Softmax = "table",
+    max_latency: MaxLatency = None,
     json: JsonFlag = False,
 ) -> None:
     """Compile a model for a board."""
@@ -40,7 +44,14 @@ def compile_model(
     from tinyformer.sparse_engine.toolchain import flashing
 
     compiled = compiler.compile(
-        model, board, out, name=name, objective=optimize, toolchain=toolchain or compiler.AUTOMATIC, softmax=softmax
+        model,
+        board,
+        out,
+        name=name,
+        objective=optimize,
+        toolchain=toolchain or compiler.AUTOMATIC,
+        softmax=softmax,
+        latency_limit_ms=max_latency,
     )
     manifest = compiled.manifest
     built = manifest.image

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tinyformer.cli import arrays
-from tinyformer.cli.figures import summary, unvalidated_text
+from tinyformer.cli.figures import remarks, summary
 from tinyformer.cli.output import JsonFlag, console, print_json
 
 Bundle = Annotated[Path, typer.Argument(metavar="DIR", help="A bundle that `tinyformer compile` wrote.")]
@@ -32,4 +32,4 @@ def emulate(directory: Bundle, inputs: Inputs, outputs: Outputs, json: JsonFlag 
     else:
         out = console()
         out.print(summary(f"{len(result.outputs)} inferences, outputs in {outputs}", result.figures))
-        out.print(unvalidated_text(result.figures))
+        out.print(remarks(result.figures))

@@ -83,20 +83,32 @@ def block_listing(blocks: Sequence[BlockCycles], total_cycles: int) -> str:
     return "\n".join(parts)
 
 
-def latency_text(latency_ms: float | None, error_percent: int | None) -> str:
-    """Return a latency with the band that the documentation derives, such as ``412 ms estimated, +-15 %``."""
+def latency_text(latency_ms: float | None, error_percent: int | None, memory_counted: bool) -> str:
+    """Return a latency with the band that the documentation derives, such as ``412 ms estimated, +-15 %``.
+
+    Where memory is not counted the band is the core's alone, and the text says so.
+    """
     if latency_ms is None:
         return "unknown"
     margin = "never compared with silicon" if error_percent is None else f"+-{error_percent} %"
-    return f"{latency_ms:.4g} ms estimated, {margin}"
+    if memory_counted:
+        return f"{latency_ms:.4g} ms estimated, {margin}"
+    return f"at least {latency_ms:.4g} ms estimated: the core alone ({margin}), memory counts as free"
 
 
-def unvalidated_text(figures: Figures) -> str:
-    """Return a remark on the kernels that no published measurement validates; empty without any."""
-    if figures.latency_error_percent is None or not figures.unvalidated:
-        return ""
-    named = ", ".join(f"{family} {share:.0%}" for family, share in figures.unvalidated.items())
-    return f"no published measurement validates the estimate for these kernels (share of the cycles): {named}"
+def remarks(figures: Figures) -> str:
+    """Return what to know of an estimate: memory that is not counted, kernels that nothing validates; may be empty."""
+    lines = []
+    if figures.latency_ms_estimated is not None and not figures.memory_counted:
+        lines.append(
+            "no caches and wait states are known for this board (it names no memory_system): real latency is higher"
+        )
+    if figures.latency_error_percent is not None and figures.unvalidated:
+        named = ", ".join(f"{family} {share:.0%}" for family, share in figures.unvalidated.items())
+        lines.append(
+            f"no published measurement validates the estimate for these kernels (share of the cycles): {named}"
+        )
+    return "\n".join(lines)
 
 
 def summary(title: str, figures: Figures) -> Group:
@@ -104,7 +116,10 @@ def summary(title: str, figures: Figures) -> Group:
     rows = [
         ("instructions", _count(figures.instructions) or "unknown"),
         ("cycles, estimated", _count(figures.cycles_estimated) or "unknown"),
-        ("latency", latency_text(figures.latency_ms_estimated, figures.latency_error_percent)),
+        (
+            "latency",
+            latency_text(figures.latency_ms_estimated, figures.latency_error_percent, figures.memory_counted),
+        ),
         ("flash", "unknown" if figures.flash_bytes is None else kilobytes(figures.flash_bytes)),
         ("RAM", kilobytes(figures.ram_bytes)),
         ("arena", kilobytes(figures.arena_bytes)),

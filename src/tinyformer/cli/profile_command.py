@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from tinyformer.cli.emulate_command import Bundle
-from tinyformer.cli.figures import block_listing, kernel_table, layer_table, summary, unvalidated_text
+from tinyformer.cli.figures import block_listing, kernel_table, layer_table, remarks, summary
 from tinyformer.cli.measured import measured_summary, measured_table
 from tinyformer.cli.output import JsonFlag, console, print_json
 
@@ -58,9 +58,9 @@ def profile(
     out.print(layer_table("layers", figures))
     out.print(kernel_table("kernels", figures))
     out.print(summary("one inference", figures))
-    remark = unvalidated_text(figures)
-    if remark:
-        out.print(remark)
+    known = remarks(figures)
+    if known:
+        out.print(known)
     if measured is not None:
         out.print(measured_table(f"measured at {port}", figures, measured))
         out.print(measured_summary(figures, measured))

@@ -81,7 +81,10 @@ def show(result: dict[str, Any], out: Path) -> None:
         ("flash of the image", f"{kilobytes(result['flash_bytes'])} of {kilobytes(limits['flash_bytes'])}"),
         ("RAM of the image", f"{kilobytes(result['ram_bytes'])} of {kilobytes(limits['ram_bytes'])}"),
         ("instructions per inference", f"{result['instructions']:,}"),
-        ("latency", latency_text(result["latency_ms_estimated"], result["latency_error_percent"])),
+        (
+            "latency",
+            latency_text(result["latency_ms_estimated"], result["latency_error_percent"], result["memory_counted"]),
+        ),
         _origin(search),
         *([] if teacher is None else [("learnt from", teacher["file"])]),
     ]

@@ -92,6 +92,9 @@ def run(
 
     Returns:
         What ``result.json`` holds.
+
+    Raises:
+        DoesNotFitError: besides, the image takes longer than the limit.
     """
     context = RunContext(config, Path(out), progress or Silent(), tensorboard)
     open_folder(context, resume)
@@ -107,6 +110,7 @@ def run(
     model = context.directory / proving.MODEL_FILE
     proving.quantize(context, pruned, model)
     bundle = proving.compile_model(context, model).directory
+    proving.require_latency(context, bundle)
     proof = proving.prove(context, bundle)
     nonzero, weights = proving.weight_counts(bundle)
     result = {

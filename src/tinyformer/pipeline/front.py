@@ -9,7 +9,6 @@ from tinyformer import study
 from tinyformer.pipeline.context import RunContext
 from tinyformer.pipeline.proving import quantize
 from tinyformer.sparse_engine import compiler
-from tinyformer.sparse_engine.figures import milliseconds
 from tinyformer.sparsenas import torch_actions as sparse_actions
 from tinyformer.sparsenas.search import SparsenasResult
 
@@ -46,8 +45,12 @@ def _costs(run: RunContext, model: Path) -> dict[str, float]:
         objective=run.config.compile.objective,
         flash_limit_bytes=run.limits.flash_bytes,
         ram_limit_bytes=run.limits.ram_bytes,
+        latency_limit_ms=run.limits.latency_ms,
     ).figures
-    if figures.instructions is None or figures.flash_bytes is None:
+    if figures.latency_ms_estimated is None or figures.flash_bytes is None:
         return {"ram_bytes": figures.ram_bytes}
-    latency_ms = milliseconds(figures.instructions, run.board.clock_hz)  # a cycle each, as the search counts
-    return {"flash_bytes": figures.flash_bytes, "ram_bytes": figures.ram_bytes, "latency_ms": latency_ms}
+    return {
+        "flash_bytes": figures.flash_bytes,
+        "ram_bytes": figures.ram_bytes,
+        "latency_ms": figures.latency_ms_estimated,
+    }

@@ -13,6 +13,7 @@ import torch
 
 from tinyformer import quantization
 from tinyformer.data import Dataset
+from tinyformer.errors import DoesNotFitError
 from tinyformer.pipeline.context import RunContext
 from tinyformer.sparse_engine import compiler, deployment, graph_file, host, ops, reference
 from tinyformer.sparse_engine.bundle import GRAPH_FILE, Manifest
@@ -55,7 +56,25 @@ def compile_model(run: RunContext, model: Path) -> compiler.CompiledModel:
         labels=run.dataset.classes,
         flash_limit_bytes=run.limits.flash_bytes,
         ram_limit_bytes=run.limits.ram_bytes,
+        latency_limit_ms=run.limits.latency_ms,
     )
+
+
+def require_latency(run: RunContext, bundle: Path) -> None:
+    """Check the estimated latency of the built image against the run's limit.
+
+    Raises:
+        DoesNotFitError: it takes longer.
+    """
+    limit_ms = run.limits.latency_ms
+    if limit_ms is None:
+        return
+    need_ms = deployment.profile(bundle, timeout_s=_EMULATED_TIMEOUT_S).latency_ms_estimated or 0.0
+    if need_ms > limit_ms:
+        raise DoesNotFitError(
+            f"the image takes {need_ms:.4g} ms, estimated from what it executes, allowed are {limit_ms:g} ms"
+            " ([limits] latency_ms): raise the limit, or search with a lower one, as predictions may be off by 5 %"
+        )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from tinyformer.report import charts
 from tinyformer.sparse_engine.bundle import Manifest
+from tinyformer.sparse_engine.figures import milliseconds
 
 Json = Mapping[str, Any]
 
@@ -43,14 +44,16 @@ def render(manifest: Manifest, figures: Json | None = None, result: Json | None 
 
     Args:
         manifest: of the bundle.
-        figures: of ``profile`` (design of ``profile --json``); predicted figures of the manifest when missing.
+        figures: of ``profile`` (design of ``profile --json``); predicted figures of the manifest when missing. What
+            ``profile --port`` measured among them is shown beside the estimates.
         result: a run's ``result.json``, when the bundle came out of a run.
     """
     environment = Environment(
         loader=PackageLoader("tinyformer.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     measured = result or figures
-    sections = [_layers(manifest, measured), _memory(manifest), _encodings(manifest)]
+    port = figures if figures and "cycles_measured" in figures else None
+    sections = [_layers(manifest, measured, port), _memory(manifest), _encodings(manifest)]
     if result is not None:
         sections = [_accuracy(result), *sections, *_search(result), *_training(result)]
     sections.append(_versions(manifest, result))
@@ -59,7 +62,7 @@ def render(manifest: Manifest, figures: Json | None = None, result: Json | None 
         title=f"{manifest.name} on {board.title}",
         lead=f"{board.isa.core} at {board.clock_hz / 1e6:.0f} MHz; figures are "
         + ("of the compiled image in the emulator" if measured else "predicted: nothing was built"),
-        cards=_cards(manifest, measured, result),
+        cards=_cards(manifest, measured, result, port),
         sections=sections,
     )
 
@@ -75,19 +78,36 @@ def _budget(label: str, used: int | None, limit: int) -> Card:
     return Card(label, _kilobytes(used), f"of {_kilobytes(limit)}", state, charts.budget_bar(used, limit))
 
 
-def _latency(measured: Json | None) -> Card:
+def _latency(manifest: Manifest, measured: Json | None, limit_ms: float | None) -> Card:
     figure = (measured or {}).get("latency_ms_estimated")
     if figure is None:
-        return Card("Latency, estimated", "unknown", "profile the bundle")
+        known = manifest.predicted.cycles
+        predicted = "unknown" if known is None else f"{milliseconds(known, manifest.board.clock_hz):.4g} ms"
+        return Card("Latency, predicted", predicted, "profile the bundle for what its image takes")
     band = (measured or {}).get("latency_error_percent")
     note = "never compared with silicon" if band is None else f"+-{band} %"
+    if manifest.board.memory_system is None:
+        note += " for the core alone: no caches and wait states are known for this board, real latency is higher"
+    if limit_ms is not None:
+        note += f"; of {limit_ms:g} ms"
     share = sum(((measured or {}).get("unvalidated") or {}).values())
     if band is not None and share:
         note += f"; {share:.0%} in kernels that no published measurement validates"
-    return Card("Latency, estimated", f"{figure:.4g} ms", note)
+    state = "bad" if limit_ms is not None and figure > limit_ms else ""
+    return Card("Latency, estimated", f"{figure:.4g} ms", note, state)
 
 
-def _cards(manifest: Manifest, measured: Json | None, result: Json | None) -> list[Card]:
+def _on_the_board(port: Json) -> Card:
+    cycles = port["cycles_measured"]
+    note = f"{cycles:,} cycles; the estimate is off by {_deviation(port['cycles_estimated'], cycles)}"
+    return Card("Latency, measured on the board", f"{port['latency_ms_measured']:.4g} ms", note)
+
+
+def _deviation(estimated: int | None, measured: int) -> str:
+    return "" if estimated is None or not measured else f"{estimated / measured - 1:+.1%}"
+
+
+def _cards(manifest: Manifest, measured: Json | None, result: Json | None, port: Json | None) -> list[Card]:
     board, predicted = manifest.board, manifest.predicted
     limits = (result or {}).get("limits", {})
     flash = measured["flash_bytes"] if measured else predicted.flash_bytes
@@ -97,7 +117,8 @@ def _cards(manifest: Manifest, measured: Json | None, result: Json | None) -> li
         _budget("Flash", flash, limits.get("flash_bytes", board.flash.size_bytes)),
         _budget("RAM", ram, limits.get("ram_bytes", board.ram.size_bytes)),
         Card("Instructions per inference", "unknown" if instructions is None else f"{instructions:,}"),
-        _latency(measured),
+        _latency(manifest, measured, limits.get("latency_ms")),
+        *(() if port is None else (_on_the_board(port),)),
     ]
     macs = sum(layer.macs for layer in manifest.layers)
     effective = sum(layer.effective_macs for layer in manifest.layers)
@@ -134,7 +155,8 @@ def _accuracy(result: Json) -> Section:
     return Section("Accuracy", columns=("model", "accuracy", "over"), rows=rows, text_columns=(0, 2))
 
 
-def _layers(manifest: Manifest, measured: Json | None) -> Section:
+def _layers(manifest: Manifest, measured: Json | None, port: Json | None) -> Section:
+    on_board = {layer["name"]: layer["cycles_measured"] for layer in port["layers"]} if port else {}
     counted = {layer["name"]: layer for layer in measured["layers"]} if measured else {}
     rows = []
     costs = [_cost(counted.get(layer.name), layer.instructions_predicted) for layer in manifest.layers]
@@ -158,16 +180,26 @@ def _layers(manifest: Manifest, measured: Json | None) -> Section:
                 f"{layer.macs:,}" if layer.macs else "",
                 f"{layer.effective_macs / layer.macs:.0%}" if layer.macs else "",
                 f"{cost / layer.effective_macs:.2f}" if layer.effective_macs else "",
+                *_beside(cycles, on_board, layer.name),
             )
         )
     columns = (
         *("step", "layer", "kernel", "output", "instructions", "cycles, estimated", "ms, estimated", "", "share"),
-        *("bound by", "MACs", "not zero", "per MAC"),
+        *("bound by", "MACs", "not zero", "per MAC", *(("cycles, measured", "estimate off by") if on_board else ())),
     )
     note = "Instructions are predicted."
     if measured:
         note = "Instructions are exact counts of the emulated core; cycles and milliseconds come from a model of it."
+    if on_board:
+        note += " Measured cycles are those of the board's own counter."
     return Section("Layers", columns=columns, rows=tuple(rows), text_columns=(1, 2, 3, 9), note=note)
+
+
+def _beside(estimated: int | None, on_board: Mapping[str, int], name: str) -> tuple[str, ...]:
+    """Return the cells of what a board measured for a layer; none where nothing was measured."""
+    if name not in on_board:
+        return ("", "") if on_board else ()
+    return f"{on_board[name]:,}", _deviation(estimated, on_board[name])
 
 
 def _cost(figures: Json | None, predicted: int | None) -> int:
