@@ -13,8 +13,8 @@ from tinyformer.errors import UnsupportedModelError
 from tinyformer.sparse_engine import ops
 from tinyformer.sparse_engine.coding import Option
 from tinyformer.sparse_engine.ir import Graph, Node, Tensor
-from tinyformer.sparse_engine.kernels import KernelCall, TensorArgument, selection
-from tinyformer.sparse_engine.kernels.alike import once_for_layers_alike
+from tinyformer.sparse_engine.kernels import KernelCall, TensorArgument, alike, selection
+from tinyformer.sparse_engine.kernels.alike import once_for_each_object, once_for_layers_alike
 
 BOARD = boards.load("stm32f746g-disco")
 OPTIONS = (Option("dense", 1, 64),)
@@ -45,9 +45,9 @@ class Finder:
 
     def _find(
         self, graph: Graph, node: Node, options: Sequence[Option] | None, softmax: str, board: Board, limit: int | None
-    ) -> list[KernelCall]:
+    ) -> tuple[KernelCall, ...]:
         self.seen.append(graph)
-        found: list[KernelCall] = selection._calls.__wrapped__(graph, node, options, softmax, board, limit)  # type: ignore[attr-defined]
+        found: tuple[KernelCall, ...] = selection._calls.__wrapped__(graph, node, options, softmax, board, limit)  # type: ignore[attr-defined]
         return found
 
 
@@ -110,3 +110,25 @@ def test_a_refusal_is_not_kept_and_names_the_layer() -> None:
     for node in graph.nodes:
         with pytest.raises(UnsupportedModelError, match=node.name):
             finder.calls(graph, node, (Option("unknown", 3, 64),), "table", BOARD, None)
+
+
+def test_an_object_is_looked_at_once():
+    seen = []
+
+    @once_for_each_object
+    def length(key, factor):
+        seen.append(key)
+        return len(key) * factor
+
+    first, second = [1, 2], [1, 2]
+    assert [length(first, 3), length(first, 3), length(second, 3)] == [6, 6, 6]
+    assert len(seen) == 2
+    assert seen[0] is first
+    assert seen[1] is second
+
+
+def test_objects_that_are_gone_leave_no_results(monkeypatch):
+    """An id may return, but not while its object is kept; what is kept is bounded."""
+    monkeypatch.setattr(alike, "KEPT_OBJECTS", 3)
+    value = once_for_each_object(lambda key: key[0])
+    assert [value([number]) for number in range(50)] == list(range(50))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 
 from tinyformer.boards import Board
@@ -14,12 +14,19 @@ from tinyformer.sparse_engine.cost.features import FEATURES
 from tinyformer.sparse_engine.cost.memory_cycles import NodePlaces, memory_cycles
 from tinyformer.sparse_engine.cost.table import CostTable, NodeCost, StartupCost, load
 from tinyformer.sparse_engine.ir import Graph
-from tinyformer.sparse_engine.kernels import CCall, IntegerArgument, KernelCall, Params, Predict, TensorArgument
+from tinyformer.sparse_engine.kernels import (
+    CCall,
+    IntegerArgument,
+    KernelCall,
+    Params,
+    Predict,
+    TensorArgument,
+    once_for_each_object,
+)
 
 _WORD_BYTES = 4
 _BORDER_ALIGNMENT = 8
 _WEIGHTS_STRUCT_BYTES = {"block_rle": 3 * _WORD_BYTES, "block_rle4": 3 * _WORD_BYTES, "block_bitmap": 2 * _WORD_BYTES}
-_KEPT_PREDICTIONS = 16384
 STRUCT_BYTES = {
     "se_conv2d_params": 22 * _WORD_BYTES,
     "se_linear_params": 9 * _WORD_BYTES,
@@ -90,17 +97,7 @@ def predictor(board: Board) -> Predict:
     table = load(board.isa)
     if table is None:
         raise ConfigError(f"board '{board.name}': no cost table for {board.isa.core}; use objective 'size'")
-    known: dict[int, tuple[KernelCall, float]] = {}  # layers that return in a search are the same objects
-
-    def predicted(call: KernelCall) -> float:
-        found = known.get(id(call))
-        if found is None or found[0] is not call:
-            if len(known) >= _KEPT_PREDICTIONS:
-                known.clear()
-            found = known[id(call)] = call, instructions(call, table)
-        return found[1]
-
-    return predicted
+    return once_for_each_object(partial(instructions, table=table))
 
 
 def instructions(call: KernelCall, table: CostTable) -> float:
@@ -168,13 +165,29 @@ def predict(
 
 def flash_bytes(graph: Graph, calls: Sequence[KernelCall], board: Board, table: CostTable) -> int:
     """Return the predicted flash bytes of an image: start-up, kernels, what calls them, weights and other constants."""
+    of_node = _node_flash(table)
+    nodes = [of_node(call, graph) for call in calls]
+    symbols = frozenset[str]().union(*(symbols for _, symbols in nodes))
+    return _startup(table, board).flash_bytes + _code_bytes(table, symbols) + sum(nbytes for nbytes, _ in nodes)
+
+
+@lru_cache(maxsize=16)
+def _node_flash(table: CostTable) -> Callable[[KernelCall, Graph], tuple[int, frozenset[str]]]:
+    """Return a function from a call to the bytes of its constants and of the code around it, and to its symbols."""
+
+    def of_node(call: KernelCall, graph: Graph) -> tuple[int, frozenset[str]]:
+        around = sum(table.node_bytes[c_call.symbol] for c_call in call.calls)
+        return around + constant_bytes(graph, call), frozenset(c_call.symbol for c_call in call.calls)
+
+    return once_for_each_object(of_node)
+
+
+@lru_cache(maxsize=1024)
+def _code_bytes(table: CostTable, symbols: frozenset[str]) -> int:
     code: dict[str, int] = {}
-    for call in calls:
-        for c_call in call.calls:
-            code |= table.functions[c_call.symbol]
-    constants = sum(constant_bytes(graph, call) for call in calls)
-    around = sum(table.node_bytes[c_call.symbol] for call in calls for c_call in call.calls)
-    return _startup(table, board).flash_bytes + sum(code.values()) + around + constants
+    for symbol in symbols:
+        code |= table.functions[symbol]
+    return sum(code.values())
 
 
 def _startup(table: CostTable, board: Board) -> StartupCost:

@@ -1,5 +1,6 @@
 """The kernel catalogue and the selection of kernels and weight encodings."""
 
+from tinyformer.sparse_engine.kernels.alike import once_for_each_object
 from tinyformer.sparse_engine.kernels.calls import (
     Argument,
     CCall,
@@ -29,5 +30,6 @@ __all__ = [
     "TensorArgument",
     "WeightsArgument",
     "fill",
+    "once_for_each_object",
     "select",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Literal, get_args
 
 from tinyformer.boards import Board
@@ -12,7 +13,7 @@ from tinyformer.sparse_engine import ops
 from tinyformer.sparse_engine.coding import Option
 from tinyformer.sparse_engine.ir import Graph, Node
 from tinyformer.sparse_engine.kernels import catalogue, packed, row_blocks
-from tinyformer.sparse_engine.kernels.alike import once_for_layers_alike
+from tinyformer.sparse_engine.kernels.alike import once_for_each_object, once_for_layers_alike
 from tinyformer.sparse_engine.kernels.calls import CCall, KernelCall
 from tinyformer.sparse_engine.kernels.scratch import WIDE_PIXELS, scratch_bytes
 
@@ -21,6 +22,7 @@ SoftmaxVariant = Literal["table", "lazy"]
 Predict = Callable[[KernelCall], float]
 Flash = Callable[[Sequence[KernelCall]], int]
 _PACKED = frozenset({"block_rle4", "block_bitmap"})
+_UNCODED = frozenset({"", catalogue.DENSE[0]})  # names of encodings: none, and the plain one
 
 
 def select(
@@ -63,13 +65,11 @@ def select(
     if predict is None and objective != "size":
         raise ConfigError(f"objective '{objective}' needs a cost table: pass predict=cost.predictor(...)")
     candidates = [
-        _within(_calls(graph, node, options.get(node.name), softmax, board, scratch_limit_bytes), scratch_limit_bytes)
+        _calls(graph, node, options.get(node.name), softmax, board, scratch_limit_bytes)
         for node in graph.nodes
         if not isinstance(node.op, ops.Reshape)
     ]
-    if objective == "speed":
-        candidates = [_without_packed(found) for found in candidates]
-    chosen = tuple(_choose(found, objective, predict) for found in candidates)
+    chosen = tuple(map(_chooser(objective, predict), candidates))
     if objective == "size" and flash is not None:
         return _smallest_image(candidates, chosen, predict, flash)
     return chosen
@@ -92,8 +92,8 @@ def _calls(
     softmax: str,
     board: Board,
     limit_bytes: int | None,
-) -> list[KernelCall]:
-    """Return one call per encoding that a kernel can read."""
+) -> tuple[KernelCall, ...]:
+    """Return one call per encoding that a kernel can read within the limit, or that of the least scratch."""
     found = []
     fused = row_blocks.BUILDERS.get(type(node.op))
     for option in options or (None,):
@@ -111,7 +111,7 @@ def _calls(
         found.append(_widest(_with_roomier(narrow), board, limit_bytes))
     if not found:
         raise UnsupportedModelError(f"node {node.name} ({node.op.kind}): no kernel reads its weights in any encoding")
-    return found
+    return tuple(_within(found, limit_bytes))
 
 
 def _with_roomier(call: KernelCall) -> KernelCall:
@@ -146,56 +146,79 @@ def _within(found: list[KernelCall], limit_bytes: int | None) -> list[KernelCall
     return [call for call in found if call.scratch_bytes <= max(limit_bytes, least)]
 
 
-def _without_packed(found: list[KernelCall]) -> list[KernelCall]:
+def _without_packed(found: Sequence[KernelCall]) -> Sequence[KernelCall]:
     """Return the calls that unpack nothing: the others run the same loops and take longer, whatever is predicted."""
     return [call for call in found if _encoding(call) not in _PACKED] or found
 
 
 def _smallest_image(
-    candidates: Sequence[list[KernelCall]], chosen: tuple[KernelCall, ...], predict: Predict | None, flash: Flash
+    candidates: Sequence[Sequence[KernelCall]], chosen: tuple[KernelCall, ...], predict: Predict | None, flash: Flash
 ) -> tuple[KernelCall, ...]:
     """Return the smallest calls without the encodings whose kernels take more flash than they save in weights.
 
     To the dense form one encoding after the other is added, that which saves most first, for as long as the image
     shrinks; ``chosen``, the calls of fewest weight bytes, stay where that ends no lower.
     """
+    ranked = [_by_weight_bytes(found) for found in candidates]
 
-    def with_allowed(names: frozenset[str]) -> tuple[int, frozenset[str], tuple[KernelCall, ...]]:
-        left = ([call for call in found if _coded(call) <= names] or found for found in candidates)
-        calls = tuple(_choose(found, "size", predict) for found in left)
+    def with_allowed(names: frozenset[str]) -> tuple[int, frozenset[str], list[KernelCall]]:
+        calls = [next((call for name, call in found if name in names), found[0][1]) for found in ranked]
         return flash(calls), names, calls
 
-    used = frozenset().union(*(_coded(call) for found in candidates for call in found))
-    least, allowed, smallest = with_allowed(frozenset())
+    used = frozenset(name for found in ranked for name, _ in found)
+    least, allowed, smallest = with_allowed(_UNCODED)
     while used - allowed:
-        more = min((with_allowed(allowed | {name}) for name in sorted(used - allowed)), key=lambda tried: tried[0])
+        trials = (with_allowed(allowed | {name}) for name in sorted(used - allowed))
+        more = min(trials, key=lambda tried: tried[0])
         if more[0] >= least:
             break
         least, allowed, smallest = more
-    if flash(chosen) <= least:
+    if with_allowed(used)[0] <= least:
         return chosen
     return tuple(
-        before
-        if call.encoding == before.encoding
-        else replace(call, why=f"{call.why}; {before.encoding_name} saves less than its kernels take")
-        for call, before in zip(smallest, chosen, strict=True)
+        before if call.encoding == before.encoding else _instead(found, allowed, before, predict)
+        for found, call, before in zip(candidates, smallest, chosen, strict=True)
     )
 
 
-def _coded(call: KernelCall) -> frozenset[str]:
-    """Return the name of a call's encoding as a set, empty for the dense form and without weights."""
-    return frozenset() if _encoding(call) in {None, catalogue.DENSE[0]} else frozenset({call.encoding_name})
+def _instead(
+    found: Sequence[KernelCall], allowed: frozenset[str], before: KernelCall, predict: Predict | None
+) -> KernelCall:
+    """Return the call of fewest weight bytes in an allowed encoding, with the reason why it is not the one before."""
+    left = [call for call in found if call.encoding_name in allowed | _UNCODED] or found
+    best = _choose(left, "size", predict)
+    return replace(best, why=f"{best.why}; {before.encoding_name} saves less than its kernels take")
+
+
+@once_for_each_object
+def _by_weight_bytes(found: Sequence[KernelCall]) -> Sequence[tuple[str, KernelCall]]:
+    """Return (encoding, call), that of the fewest weight bytes first."""
+    return [(call.encoding_name, call) for call in sorted(found, key=_weight_bytes)]
+
+
+def _weight_bytes(call: KernelCall) -> int:
+    return 0 if call.encoding is None else call.encoding.nbytes
 
 
 def _encoding(call: KernelCall) -> str | None:
     return None if call.encoding is None else call.encoding.encoding
 
 
-def _choose(found: list[KernelCall], objective: Objective, predict: Predict | None) -> KernelCall:
+@lru_cache(maxsize=16)
+def _chooser(objective: Objective, predict: Predict | None) -> Callable[[Sequence[KernelCall]], KernelCall]:
+    """Return ``_choose`` for an objective, which looks at each layer's calls once."""
+
+    def choose(found: Sequence[KernelCall]) -> KernelCall:
+        return _choose(_without_packed(found) if objective == "speed" else found, objective, predict)
+
+    return once_for_each_object(choose)
+
+
+def _choose(found: Sequence[KernelCall], objective: Objective, predict: Predict | None) -> KernelCall:
     """Return the best call, with the reason; ``found`` starts with the dense form if there is one."""
     if found[0].encoding is None:
         return replace(found[0], why="the only kernel")
-    sizes: list[float] = [0 if call.encoding is None else call.encoding.nbytes for call in found]
+    sizes: list[float] = [_weight_bytes(call) for call in found]
     speeds = [1.0 if predict is None else predict(call) for call in found]
     products = [size * speed for size, speed in zip(sizes, speeds, strict=True)]
     figures = {"size": sizes, "speed": speeds, "balanced": products}[objective]
