@@ -79,7 +79,7 @@ def test_ratios_of_fig11_follow_from_its_counts() -> None:
 
 
 def test_fig11_reaches_its_targets() -> None:
-    """In estimated cycles: the paper's range as CMSIS-NN is, and what is asked where it has the engine's softmax."""
+    """In estimated cycles: into the range of the paper as CMSIS-NN is, and what is asked where it has our softmax."""
     rows = record("fig11")["engine"]
     assert max(row["cycles_ratio"] for row in rows) >= 5.3
     for row, least in zip(rows, (1.3, 1.7, 2.3, 3.5, 7.0), strict=True):
