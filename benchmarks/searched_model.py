@@ -1,7 +1,7 @@
 """Paths of the search space as lowered graphs with random weights, and magnitude pruning of their blocks.
 
-Both models have the tokens of the paper's (256 of width 44 in the first DoT, 64 in the second) and fit 1 MB of flash
-and 320 KB of RAM when they are dense. Kernels take the same instructions whatever the weights' values, so that speed
+The models have the tokens of the paper's (256 of width 44 in the first DoT, 64 in the second) and fit 1 MB of flash and
+320 KB of RAM when they are dense. Kernels take the same instructions whatever the weights' values, so that speed
 and size need no training.
 """
 
@@ -68,6 +68,20 @@ ATTENTION = Model(
     Path((0, 1, 1, 0, 1, 0, 0)),
 )
 """Two encoders over 256 tokens: for CMSIS-NN most of the work is softmax."""
+
+HEADS = Model(
+    SupernetConfig(
+        input_shape=(32, 32, 3),
+        classes=10,
+        dots=(
+            DotConfig(32, 32, 1, transformer_channels=48, embedding=44, transformer_blocks=1),
+            DotConfig(96, 96, 1, transformer_channels=128, embedding=160, transformer_blocks=1),
+        ),
+        candidates=Candidates(transformer=(TransformerCandidate(4, 4, 2), TransformerCandidate(1, 4, 2))),
+    ),
+    Path((0, 1, 0, 0, 1, 1, 0)),
+)
+"""Four encoders of four heads over 256 tokens: for both sides most of the work is attention."""
 
 Append = Callable[[GraphBuilder, LayerSpec, list[str]], str]
 
