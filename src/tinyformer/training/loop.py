@@ -29,6 +29,7 @@ from tinyformer.training.state import Callback, TrainingState
 from tinyformer.training.threads import worthwhile_threads
 
 _CHECKPOINT_INTERVAL_S = 60.0
+_FORGET_STEPS = 100
 
 
 def fit(
@@ -216,6 +217,8 @@ class _Run:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         state.step += 1
+        if state.step % _FORGET_STEPS == 0:
+            optimizers.forget_nothings(self.optimizer)
         if self.average is not None:
             self.average.update(state.step)
         state._last_loss = loss.detach()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import nn, optim
 
 from tinyformer.training.muon import MUON, MuonAdamW
@@ -13,6 +14,8 @@ Groups = list[dict[str, Any]]
 
 _MOMENTUM = 0.9
 _MATRIX_SIZE = 16
+# Far below any gradient's moment that counts, and hundreds of steps of decay above float32's denormals (1.2e-38).
+_NOTHING = 1e-30
 
 
 def _adamw(groups: Groups, lr: float, fused: bool) -> optim.Optimizer:
@@ -43,6 +46,19 @@ def build(name: str, model: nn.Module, lr: float, weight_decay: float) -> optim.
     ]
     fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
     return OPTIMIZERS[name](groups, lr, fused)
+
+
+@torch.no_grad()
+def forget_nothings(optimizer: optim.Optimizer) -> None:
+    """Set what has decayed to next to nothing in an optimiser's state to zero; call it every hundred steps or so.
+
+    A pruned weight has no gradient, and its moments halve every few steps until they are denormal, which processors
+    multiply tens of times more slowly: a third of the weights was enough for epochs that took seven times as long.
+    """
+    for state in optimizer.state.values():
+        for value in state.values():
+            if isinstance(value, torch.Tensor) and value.is_floating_point() and value.ndim:
+                value.masked_fill_(value.abs() < _NOTHING, 0.0)
 
 
 def _is_matrix(parameter: nn.Parameter) -> bool:
