@@ -8,7 +8,7 @@ and size need no training.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -70,13 +70,8 @@ ATTENTION = Model(
 """Two encoders over 256 tokens: for CMSIS-NN most of the work is softmax."""
 
 HEADS = Model(
-    SupernetConfig(
-        input_shape=(32, 32, 3),
-        classes=10,
-        dots=(
-            DotConfig(32, 32, 1, transformer_channels=48, embedding=44, transformer_blocks=1),
-            DotConfig(96, 96, 1, transformer_channels=128, embedding=160, transformer_blocks=1),
-        ),
+    replace(
+        ATTENTION.config,
         candidates=Candidates(transformer=(TransformerCandidate(4, 4, 2), TransformerCandidate(1, 4, 2))),
     ),
     Path((0, 1, 0, 0, 1, 1, 0)),
@@ -100,9 +95,9 @@ _APPEND: Mapping[str, Append] = {
     ),
     "linear": lambda b, spec, x: b.linear(x[0], spec.weight_shape[0], relu=spec.relu),
     "matmul": lambda b, spec, x: b.matmul(x[0], x[1], transpose_b=spec.transpose_b),
-    "add": lambda b, spec, x: b.add(x[0], x[1]),  # noqa: ARG005
-    "softmax": lambda b, spec, x: b.softmax(x[0], SOFTMAX_SCALE),  # noqa: ARG005
-    "layer_norm": lambda b, spec, x: b.layer_norm(x[0]),  # noqa: ARG005
+    "add": lambda b, spec, x: b.add(x[0], x[1]),  # noqa: ARG005 - one signature for all
+    "softmax": lambda b, spec, x: b.softmax(x[0], SOFTMAX_SCALE),  # noqa: ARG005 - one signature for all
+    "layer_norm": lambda b, spec, x: b.layer_norm(x[0]),  # noqa: ARG005 - one signature for all
     "max_pool2d": lambda b, spec, x: b.max_pool(x[0], spec.kernel, spec.stride, spec.padding),
     "avg_pool2d": lambda b, spec, x: b.avg_pool(x[0], spec.kernel, spec.stride, spec.padding),
     "reshape": lambda b, spec, x: b.reshape(x[0], spec.output_shape),

@@ -32,7 +32,7 @@ def test_totals_lie_in_the_band(name: str) -> None:
 
 
 def test_layers_lie_within_25_percent() -> None:
-    """But for one of 0.3 ms, which may have been measured with another kernel (docs/cycles.md)."""
+    """But for one of 0.3 ms, which nothing explains yet (docs/cycles.md)."""
     outside = []
     for case in CASES.values():
         _, clock_hz = core_and_clock(case["board"])
