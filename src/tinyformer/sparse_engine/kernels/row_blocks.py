@@ -33,7 +33,7 @@ from tinyformer.sparse_engine.kernels.calls import (
 from tinyformer.sparse_engine.kernels.scratch import SCRATCH_BYTES, scratch_bytes
 
 _ALIGNMENT = 8
-_LEAST_QUERIES = 32  # half of that would take a seventh more instructions, for a few percent of an arena
+_LEAST_QUERIES = 32  # half of that would take a tenth more instructions, for a few percent of an arena
 
 Build = Callable[[Graph, Node, Option | None, str], tuple[KernelCall, ...]]
 
