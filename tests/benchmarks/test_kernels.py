@@ -33,7 +33,7 @@ def rows(compiler: str) -> dict[str, dict[str, Any]]:
 def slower(figures: kernels.KernelFigures, row: dict[str, Any]) -> str:
     """Return in words by how much a layer got worse; empty when it did not by more than 3 %."""
     words = []
-    for name in ("instructions_per_unit", "instructions_per_unit_at_0_sparsity"):
+    for name in ("instructions_per_unit", "instructions_per_unit_at_0_sparsity", "cycles_per_unit"):
         now, then = getattr(figures, name), row[name]
         if then is not None and now > WORSE * then:
             words.append(f"{figures.id} with {figures.toolchain}: {name} {now} was {then}")
@@ -44,6 +44,16 @@ def test_record_holds_every_layer_with_both_toolchains_and_the_versions() -> Non
     assert set(recorded()["versions"]) == {"tinyformer", "unicorn", "ziglang", "gcc"}
     for compiler in toolchain.TOOLCHAINS:
         assert list(rows(compiler)) == list(LAYERS)
+
+
+def test_every_layer_of_the_record_holds() -> None:
+    assert [row["id"] for row in recorded()["kernels"] if not kernels.KernelFigures(**row).holds] == []
+
+
+def test_both_limits_count() -> None:
+    row = rows("zig")["attention-values"]
+    assert not kernels.KernelFigures(**row | {"instructions_per_unit": 1.51}).holds
+    assert not kernels.KernelFigures(**row | {"cycles_per_unit": 1.01}).holds
 
 
 def test_ratios_of_the_record_follow_from_its_counts() -> None:

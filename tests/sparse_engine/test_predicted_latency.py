@@ -141,6 +141,21 @@ def test_activations_in_slow_ram_take_longer():
     assert far > 1.005 * near
 
 
+@pytest.mark.slow
+@pytest.mark.emulator
+def test_scratch_goes_to_the_end_of_the_arena_that_is_in_fast_memory(tmp_path):
+    """Attention's weights fill more than the fast memory and are read once; the widened values are read by each row."""
+    b = GraphBuilder((2 * 256 * (256 + 22),), seed=25, name="values")
+    weights = b.reshape(b.slice(b.input, (0,), (2 * 256 * 256,), (1,)), (2, 256, 256))
+    values = b.reshape(b.slice(b.input, (2 * 256 * 256,), (2 * 256 * 22,), (1,)), (2, 256, 22))
+    graph = b.finish(b.matmul(weights, values))
+    compile_graph(graph, F746, tmp_path / "bundle")
+    last = deployment.profile(tmp_path / "bundle").layers[-1]
+    assert last.cycles_estimated <= last.macs
+    predicted = analyze_graph(graph, F746).figures.layers[-1]
+    assert predicted.cycles_estimated == pytest.approx(last.cycles_estimated, rel=0.1)  # a single layer
+
+
 def test_a_latency_limit(tmp_path):
     graph = encoder_net()
     need_ms = analyze_graph(graph, F746, "speed").figures.latency_ms_estimated

@@ -19,6 +19,8 @@ Append = Callable[[GraphBuilder, float, int], str]
 
 DENSE = ("dense", 1)
 _SAME = (1, 1, 1, 1)
+_CYCLES: Mapping[str, float] = MappingProxyType({"dense": 1.0, "75-b4": 0.9})
+"""Variant -> estimated cycles at most, per MAC by a non-zero weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,8 @@ class BenchmarkLayer:
     """One row of the speed table.
 
     ``encoding`` is (name, block) of the weights whatever the compiler would choose, None for layers without weights.
-    ``unit`` is what ``at_most`` counts instructions per: a MAC with a non-zero weight, an element or an output.
+    ``unit`` is what ``at_most`` counts instructions per: a MAC with a non-zero weight, an element or an output;
+    ``at_most_cycles`` counts estimated cycles per the same, and is None where the table asks for instructions alone.
     ``baseline`` names the row of the recorded CMSIS-NN figures, empty where there is none; ``fp32`` that of the
     single-precision figures.
     """
@@ -36,6 +39,7 @@ class BenchmarkLayer:
     input_shape: Shape
     append: Append
     at_most: float
+    at_most_cycles: float | None = None
     unit: Unit = "MAC"
     encoding: tuple[str, int] | None = None
     sparsity: float = 0.0
@@ -96,7 +100,13 @@ def _unary(operator: Callable[[GraphBuilder], str]) -> Append:
 
 
 def _weighted(
-    layer: str, title: str, shape: Shape, append: Append, baseline: str, at_most: Mapping[str, float]
+    layer: str,
+    title: str,
+    shape: Shape,
+    append: Append,
+    baseline: str,
+    at_most: Mapping[str, float],
+    at_most_cycles: Mapping[str, float] = _CYCLES,
 ) -> tuple[BenchmarkLayer, ...]:
     """Return the dense row and the sparse rows of a layer: ``at_most`` by "dense" or "<per cent>-b<block>"."""
     rows = []
@@ -108,7 +118,15 @@ def _weighted(
         row_id = f"{layer}-{variant}"
         rows.append(
             BenchmarkLayer(
-                row_id, title + words, shape, append, limit, encoding=encoding, sparsity=sparsity, baseline=baseline
+                row_id,
+                title + words,
+                shape,
+                append,
+                limit,
+                at_most_cycles.get(variant),
+                encoding=encoding,
+                sparsity=sparsity,
+                baseline=baseline,
             )
         )
     return tuple(rows)
@@ -194,6 +212,7 @@ _ROWS = (
         _depthwise,
         "dw3x3 16x16x192",
         {"dense": 3.0, "75-b3": 6.0},
+        at_most_cycles={},
     ),
     BenchmarkLayer(
         "attention-scores",
@@ -201,6 +220,7 @@ _ROWS = (
         (2 * 2 * 256 * 22,),
         _pair(lambda b, q, k: b.matmul(q, k, transpose_b=True), (2, 256, 22), (2, 256, 22)),
         1.6,
+        at_most_cycles=_CYCLES["dense"],
         baseline="QK^T T256 d22 h2",
     ),
     BenchmarkLayer(
@@ -209,6 +229,7 @@ _ROWS = (
         (2 * 256 * (256 + 22),),
         _pair(lambda b, a, v: b.matmul(a, v), (2, 256, 256), (2, 256, 22)),
         1.5,
+        at_most_cycles=_CYCLES["dense"],
         baseline="AV T256 d22 h2",
     ),
     _softmax("softmax", "softmax 256x256", (256, 256), 12, baseline="softmax 256x256 scale .1"),

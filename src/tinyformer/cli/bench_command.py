@@ -14,7 +14,19 @@ from tinyformer.cli.output import JsonFlag, console, kilobytes, print_json, tabl
 if TYPE_CHECKING:
     from tinyformer.benchmarks.cmsis_nn import Comparison
 
-_COLUMNS = ("id", "layer", "instructions", "per unit", "at most", "verdict", "at 0 %", "CMSIS-NN", "ratio")
+_COLUMNS = (
+    "id",
+    "layer",
+    "instructions",
+    "per unit",
+    "at most",
+    "cycles est.",
+    "at most",
+    "verdict",
+    "at 0 %",
+    "CMSIS-NN",
+    "ratio",
+)
 Compiler = Annotated[Literal["zig", "gcc"], typer.Option("--toolchain", help="The compiler to measure with.")]
 Only = Annotated[list[str] | None, typer.Option("--only", metavar="ID", help="Only this layer; may be repeated.")]
 Include = Annotated[Path | None, typer.Option("--cmsis-nn-include", metavar="D", help="CMSIS-NN's Include directory.")]
@@ -48,7 +60,7 @@ def _bench() -> None:
 
 
 def kernels(toolchain: Compiler = "zig", only: Only = None, json: JsonFlag = False) -> None:
-    """Count the instructions of every layer of the speed table on an emulated Cortex-M7."""
+    """Count instructions and estimate cycles of every layer of the speed table on an emulated Cortex-M7."""
     from tinyformer.benchmarks import baseline
     from tinyformer.benchmarks import kernels as benchmark
 
@@ -70,6 +82,8 @@ def kernels(toolchain: Compiler = "zig", only: Only = None, json: JsonFlag = Fal
                 f"{row.instructions:,}",
                 f"{row.instructions_per_unit:.2f} per {layer.unit}",
                 f"{layer.at_most:g}",
+                f"{row.cycles_per_unit:.2f}",
+                "" if layer.at_most_cycles is None else f"{layer.at_most_cycles:g}",
                 "holds" if row.holds else "MISSES",
                 "" if at_zero is None else f"{at_zero:.2f}",
                 other,

@@ -143,13 +143,22 @@ def _with_less_scratch(layout: Layout, arranged: Callable[[int], Layout], budget
 
 def _layout(graph: Graph, calls: tuple[KernelCall, ...], board: Board) -> Layout:
     calls, plan = arrange(graph, calls)
-    predicted = cost.predict(graph, calls, plan.arena_bytes, _places(graph, calls, plan), board)
+    predicted = _predict(graph, calls, plan, board)
+    if predicted is not None and cost.reaches_slow_ram(board, plan.arena_bytes):
+        mirrored = plan.mirrored()  # what is read most may lie at the end that is in fast memory
+        other = _predict(graph, calls, mirrored, board)
+        if other is not None and other.cycles < predicted.cycles:
+            plan, predicted = mirrored, other
     if predicted is not None:
         latency_ms = _MS_PER_S * predicted.cycles / board.clock_hz
         return Layout(calls, plan, predicted, predicted.flash_bytes, predicted.ram_bytes, latency_ms)
     borders = graph.tensors[graph.input].nbytes + graph.tensors[graph.output].nbytes
     weights = sum(call.encoding.nbytes for call in calls if call.encoding is not None)
     return Layout(calls, plan, None, weights, plan.arena_bytes + borders + board.stack_bytes, None)
+
+
+def _predict(graph: Graph, calls: Sequence[KernelCall], plan: MemoryPlan, board: Board) -> Prediction | None:
+    return cost.predict(graph, calls, plan.arena_bytes, _places(graph, calls, plan), board)
 
 
 def _places(graph: Graph, calls: Sequence[KernelCall], plan: MemoryPlan) -> list[NodePlaces]:

@@ -98,6 +98,22 @@ def test_verifier_accepts_both_planners(planned: PlannedGraph, planner: str) -> 
 
 
 @QUICK
+@given(strategies.planned_graphs(), st.sampled_from(sorted(memory.PLANNERS)))
+def test_mirrored_plan_is_as_good(planned: PlannedGraph, planner: str) -> None:
+    plan = memory.plan_with(planner, planned.graph, planned.calls)
+    mirrored = plan.mirrored()
+    memory.verify(planned.graph, planned.calls, mirrored)
+    assert mirrored.arena_bytes == plan.arena_bytes
+    assert mirrored.mirrored() == plan
+
+
+def test_mirrored_plan_begins_with_what_lay_highest() -> None:
+    planned = chain(40, 100, 24, 60)
+    plan = memory.plan_with("head_tail", planned.graph, planned.calls).mirrored()
+    assert places_text(plan) == ["t1 104+40, 0-1", "t2 0+100, 1-2", "t3 120+24, 2-3", "t4 0+60, 3-4"]
+
+
+@QUICK
 @given(strategies.planned_graphs())
 def test_plan_is_the_smallest_of_all_planners(planned: PlannedGraph) -> None:
     plans = [memory.plan_with(planner, planned.graph, planned.calls) for planner in memory.PLANNERS]

@@ -92,9 +92,13 @@ def test_no_record_crosses_64_kilobytes() -> None:
         assert int(line[3:7], 16) + int(line[1:3], 16) <= 0x1_0000
 
 
-def test_arena_ends_the_memory_in_use(built: image.Image) -> None:
+def test_arena_lies_between_the_stack_and_all_other_data(built: image.Image) -> None:
+    """Memory is predicted from this, and what is read most lies where a fast memory begins."""
     read = elf.read(built.elf)
-    assert read.symbol("toy_arena").address + toy_bundle.ARENA_BYTES == read.symbol("__bss_end").address
+    arena = read.symbol("toy_arena").address
+    assert arena == read.symbol("__stack_top").address
+    assert arena + toy_bundle.ARENA_BYTES == read.symbol("__data_start").address
+    assert read.ram_static_bytes == read.symbol("__bss_end").address - arena
 
 
 def test_stack_is_at_the_bottom_of_the_ram(built: image.Image) -> None:

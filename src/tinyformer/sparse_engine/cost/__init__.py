@@ -1,6 +1,6 @@
 """Predicted costs of kernel calls: tables fitted on the emulated cores."""
 
-from tinyformer.sparse_engine.cost.memory_cycles import NodePlaces, Span
+from tinyformer.sparse_engine.cost.memory_cycles import NodePlaces, Span, reaches_slow_ram
 from tinyformer.sparse_engine.cost.model import (
     Prediction,
     counts,
@@ -28,4 +28,5 @@ __all__ = [
     "node_cost",
     "predict",
     "predictor",
+    "reaches_slow_ram",
 ]

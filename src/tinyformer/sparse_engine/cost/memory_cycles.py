@@ -14,7 +14,7 @@ from tinyformer.sparse_engine.cycles import Traffic
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Bytes that a node reads, from ``offset`` on in the arena, or in what lies before the arena in RAM."""
+    """Bytes that a node reads, from ``offset`` on in the arena, or in what lies behind the arena in RAM."""
 
     in_arena: bool
     offset: int
@@ -29,15 +29,20 @@ class NodePlaces:
     scratch: Span | None
 
 
-def memory_cycles(
-    board: Board, table: CostTable, before_arena_bytes: int
-) -> Callable[[NodeCost, NodePlaces, int], float]:
+def reaches_slow_ram(board: Board, arena_bytes: int) -> bool:
+    """Whether a part of an arena of this size would lie in RAM that is slower than the rest."""
+    if board.memory_system is None or not arena_bytes:
+        return False
+    return cycles.load_memory(board.memory_system).is_slow_ram(_arena_start(board) + arena_bytes - 1)
+
+
+def memory_cycles(board: Board, table: CostTable, arena_bytes: int) -> Callable[[NodeCost, NodePlaces, int], float]:
     """Return a function from (what a node takes, its places in RAM, bytes of its constants) to stalls in cycles.
 
     Args:
         board: one with a memory system.
         table: of its core.
-        before_arena_bytes: RAM in use before the arena, which comes last.
+        arena_bytes: size of the arena, which lies between the stack and all other data.
 
     Raises:
         ConfigError: the table was not fitted for the memory system.
@@ -57,8 +62,7 @@ def memory_cycles(
         total = sum(span.nbytes for span in spans)
         found = []
         for span in spans:
-            first = board.ram.origin + span.offset
-            first += before_arena_bytes if span.in_arena else board.stack_bytes
+            first = _arena_start(board) + span.offset + (0 if span.in_arena else arena_bytes)
             found.append(Traffic(first, first + span.nbytes, round(nbytes * span.nbytes / max(total, 1))))
         return [item for item in found if memory.is_slow_ram(item.first)]
 
@@ -74,3 +78,7 @@ def memory_cycles(
         )
 
     return stalls
+
+
+def _arena_start(board: Board) -> int:
+    return board.ram.origin + board.stack_bytes

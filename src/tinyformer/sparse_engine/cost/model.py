@@ -144,17 +144,16 @@ def predict(
         return None
     costs = [node_cost(call, table) for call in calls]
     borders = sum(_rounded(graph.tensors[name].nbytes, _BORDER_ALIGNMENT) for name in (graph.input, graph.output))
-    before_arena_bytes = _startup(table, board).ram_bytes + borders + board.stack_bytes
     memory = [0] * len(calls)
     if board.memory_system is not None:
-        stalls = memory_cycles(board, table, before_arena_bytes)
+        stalls = memory_cycles(board, table, arena_bytes)
         constants = (constant_bytes(graph, call) for call in calls)
         memory = [round(stalls(*node)) for node in zip(costs, places, constants, strict=True)]
     layer_instructions = tuple(round(each.instructions) for each in costs)
     layer_cycles = tuple(round(each.cycles) + added for each, added in zip(costs, memory, strict=True))
     return Prediction(
         flash_bytes=flash_bytes(graph, calls, board, table),
-        ram_bytes=before_arena_bytes + arena_bytes,
+        ram_bytes=board.stack_bytes + arena_bytes + borders + _startup(table, board).ram_bytes,
         instructions=round(table.node_instructions * len(calls)) + sum(layer_instructions),
         cycles=round(table.node_cycles * len(calls)) + sum(layer_cycles),
         layer_instructions=layer_instructions,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -56,6 +56,11 @@ class MemoryPlan:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "aliases", MappingProxyType(dict(self.aliases)))
+
+    def mirrored(self) -> MemoryPlan:
+        """Return the same plan from the arena's other end: what lay highest lies lowest."""
+        placements = (replace(p, offset=self.arena_bytes - p.offset - aligned(p.nbytes)) for p in self.placements)
+        return replace(self, placements=tuple(placements))
 
 
 def aligned(nbytes: int) -> int:
