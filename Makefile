@@ -30,10 +30,12 @@ test-full: ## the long tests: fuzzing, Ray, gcc, QEMU
 	$(PYTEST) -n 2 -m full -rs
 
 reproduce-models: setup ## search and train the models of models/ again: hours of two cores, less with a GPU
-	for size in 120k 300k; do \
-	    $(BIN)/tinyformer run configs/tinyformer-$$size.toml --out runs/tinyformer-$$size && \
-	    $(BIN)/python benchmarks/ship_model.py runs/tinyformer-$$size models/tinyformer-$$size-cifar10 || exit 1; \
+	for run in tinyformer-120k tinyformer-300k tinyformer-300k-2 tinyformer-300k-3; do \
+	    $(BIN)/tinyformer run configs/$$run.toml --out runs/$$run || exit 1; \
 	done
+	$(BIN)/python benchmarks/ship_model.py runs/tinyformer-120k models/tinyformer-120k-cifar10
+	$(BIN)/python benchmarks/ship_model.py runs/tinyformer-300k-3 models/tinyformer-300k-cifar10 \
+	    --stages runs/tinyformer-300k runs/tinyformer-300k-2 runs/tinyformer-300k-3
 
 lint: setup ## format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -1,17 +1,19 @@
 """Turn a finished run into a model that ships.
 
-    python benchmarks/ship_model.py runs/NAME models/NAME
+    python benchmarks/ship_model.py runs/NAME models/NAME [--stages runs/FIRST runs/SECOND ...]
 
-Copies the int8 ONNX file, the run file, the result and the checkpoint, and writes the epochs of stage two as a table
-(training.csv) and a plot (training.svg). The card, README.md, is written by hand.
+Copies the int8 ONNX file, the run file, the result and the checkpoint, and writes the epochs of fine-tuning as a table
+(training.csv) and a plot (training.svg); of a model that was trained on by further runs, those of all its stages. The
+card, README.md, is written by hand.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import csv
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import charts
@@ -24,6 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="the folder of a finished run")
     parser.add_argument("model", type=Path, help="the folder of the model")
+    parser.add_argument("--stages", type=Path, nargs="+", help="the runs that trained it, in order, if not that alone")
     arguments = parser.parse_args()
     for name, limit in LIMIT_BYTES.items():
         size = (arguments.run / name).stat().st_size
@@ -32,17 +35,26 @@ def main() -> None:
     arguments.model.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         shutil.copyfile(arguments.run / name, arguments.model / name)
-    shutil.copyfile(arguments.run / "sparsenas" / "finetuning.csv", arguments.model / "training.csv")
-    epochs = json.loads((arguments.run / "result.json").read_text(encoding="utf-8"))["training"]
+    write_training(arguments.stages or [arguments.run], arguments.model)
+
+
+def write_training(stages: Sequence[Path], model: Path) -> None:
+    """Write the epochs of all stages, counted on, and their plot."""
+    epochs: list[dict[str, str]] = []
+    for stage in stages:
+        with (stage / "sparsenas" / "finetuning.csv").open(encoding="utf-8", newline="") as file:
+            epochs += csv.DictReader(file)
+    with (model / "training.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, epochs[0], lineterminator="\n")
+        table.writeheader()
+        table.writerows({**row, "epoch": number} for number, row in enumerate(epochs, start=1))
+    lines = {"validation accuracy": "validation_accuracy", "training loss": "loss"}
     charts.lines(
-        arguments.model / "training.svg",
-        "Stage two",
+        model / "training.svg",
+        "Fine-tuning",
         "epoch",
         "accuracy, loss",
-        {
-            "validation accuracy": [(row["epoch"], row["validation_accuracy"]) for row in epochs],
-            "training loss": [(row["epoch"], row["loss"]) for row in epochs],
-        },
+        {title: [(n, float(row[key])) for n, row in enumerate(epochs, start=1)] for title, key in lines.items()},
     )
 
 
