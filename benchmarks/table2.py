@@ -9,66 +9,28 @@ CPU cores.
 
 from __future__ import annotations
 
-import argparse
-import json
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tinyformer import config, pipeline
-
-HERE = Path(__file__).parent
-BASE = HERE.parent / "configs" / "table2.toml"
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """A row of the table: its name, what it changes in ``[space]``, and the paper's figures."""
-
-    name: str
-    title: str
-    space: Mapping[str, Any]
-    paper_accuracy: float
-    paper_storage_kb: int
-    dots: int | None = None
-
+import variants
+from variants import HERE, Variant
 
 VARIANTS = (
-    Variant("base", "TinyFormer", {}, 0.9610, 942),
-    Variant("no-transformer", "TinyFormer (w/o Tr.)", {"transformer": False}, 0.9462, 963),
-    Variant("single-dot", "TinyFormer (Single DoT)", {}, 0.9392, 655, dots=1),
-    Variant("block-2", "TinyFormer (Block Size = 2)", {"block_sizes": [2]}, 0.9588, 950),
-    Variant("block-4", "TinyFormer (Block Size = 4)", {"block_sizes": [4]}, 0.9552, 962),
+    Variant("base", "TinyFormer", paper={"accuracy": 0.9610, "storage_kb": 942}),
+    Variant(
+        "no-transformer", "TinyFormer (w/o Tr.)", {"transformer": False}, paper={"accuracy": 0.9462, "storage_kb": 963}
+    ),
+    Variant("single-dot", "TinyFormer (Single DoT)", dots=1, paper={"accuracy": 0.9392, "storage_kb": 655}),
+    Variant(
+        "block-2", "TinyFormer (Block Size = 2)", {"block_sizes": [2]}, paper={"accuracy": 0.9588, "storage_kb": 950}
+    ),
+    Variant(
+        "block-4", "TinyFormer (Block Size = 4)", {"block_sizes": [4]}, paper={"accuracy": 0.9552, "storage_kb": 962}
+    ),
 )
 
 
-def run_file(base: Mapping[str, Any], variant: Variant) -> config.RunConfig:
-    """Return the base with what a variant changes."""
-    space = {**base["space"], **variant.space}
-    if variant.dots is not None:
-        space["dots"] = space["dots"][: variant.dots]
-    return config.parse({**base, "space": space}, f"{variant.name} of the base")
-
-
-def run(base: Mapping[str, Any], variant: Variant, out: Path) -> dict[str, Any]:
-    """Run a variant, or go on with it, and return its row. The space is not judged: an ablation need not suit."""
-    directory = out / variant.name
-    result = pipeline.run(run_file(base, variant), directory, resume=directory.exists(), force=True)
-    return {
-        "model": variant.title,
-        "accuracy_int8": result["accuracy"]["int8"],
-        "accuracy_pruned": result["accuracy"]["pruned"],
-        "nonzero_weights": result["nonzero_weights"],
-        "flash_bytes": result["flash_bytes"],
-        "ram_bytes": result["ram_bytes"],
-        "paper": {"accuracy": variant.paper_accuracy, "storage_kb": variant.paper_storage_kb},
-    }
-
-
-def to_markdown(rows: list[dict[str, Any]]) -> str:
+def to_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the table, the paper's figures beside."""
     lines = [
         "| model | accuracy, int8 | paper | weights not zero | flash, KB | paper | RAM, KB |",
@@ -83,23 +45,5 @@ def to_markdown(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--base", type=Path, default=BASE, help="the run file that the variants change")
-    parser.add_argument("--out", type=Path, default=Path("runs/table2"), help="the folder of the runs")
-    parser.add_argument("--into", type=Path, default=HERE, help="the folder of table2.json and table2.md")
-    parser.add_argument("--only", nargs="+", choices=[v.name for v in VARIANTS], help="these variants alone")
-    arguments = parser.parse_args()
-    base = tomllib.loads(arguments.base.read_text(encoding="utf-8"))
-    chosen = [v for v in VARIANTS if arguments.only is None or v.name in arguments.only]
-    rows: list[dict[str, Any]] = []
-    for variant in chosen:
-        rows.append(run(base, variant, arguments.out))
-        table = {"base": base, "rows": rows, "versions": {name: version(name) for name in ("tinyformer", "torch")}}
-        (arguments.into / "table2.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
-        (arguments.into / "table2.md").write_text(to_markdown(rows), encoding="utf-8")
-        print(to_markdown(rows[-1:]).splitlines()[-1])
-
-
 if __name__ == "__main__":
-    main()
+    variants.main("table2", __doc__, VARIANTS, HERE.parent / "configs" / "table2.toml", to_markdown)

@@ -1,0 +1,36 @@
+"""The paper's Fig. 10(b): the best model of each search space at the same budget, and what it lost to fit.
+
+    python benchmarks/fig10b.py [--base configs/fig10b.toml] [--out runs/fig10b] [--only NAME ...]
+
+Searches the presets small, normal and large one after the other, each as ``tinyformer run`` would, and writes
+fig10b.json and fig10b.md beside itself. An interrupted call goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import variants
+from variants import HERE, Variant
+
+VARIANTS = tuple(Variant(name, name, {"preset": name}) for name in ("small", "normal", "large"))
+
+
+def to_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table: accuracy before and after pruning, and the share of weights that it took."""
+    lines = [
+        "| space | accuracy, trained | pruned, int8 | zeros | weights not zero | flash, KB | RAM, KB | latency, ms |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        lines.append(
+            f"| {row['model']} | {row['accuracy_float']:.2%} | {row['accuracy_int8']:.2%} "
+            f"| {row['weight_sparsity']:.0%} | {row['nonzero_weights']:,} "
+            f"| {row['flash_bytes'] / 1024:.0f} | {row['ram_bytes'] / 1024:.0f} | {row['latency_ms_estimated']:.0f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    variants.main("fig10b", __doc__, VARIANTS, HERE.parent / "configs" / "fig10b.toml", to_markdown)
