@@ -3,8 +3,7 @@
     python benchmarks/table2.py [--base configs/table2.toml] [--out runs/table2] [--only NAME ...]
 
 Runs the base and its four variants one after the other, each as ``tinyformer run`` would, and writes table2.json and
-table2.md beside itself. An interrupted call goes on where it stopped. With the base as it is: about eight hours of two
-CPU cores.
+table2.md beside itself. An interrupted call goes on where it stopped. With the base as it is: about seven CPU-hours.
 """
 
 from __future__ import annotations
