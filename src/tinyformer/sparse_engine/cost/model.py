@@ -143,7 +143,8 @@ def predict(
     if table is None:
         return None
     costs = [node_cost(call, table) for call in calls]
-    borders = sum(_rounded(graph.tensors[name].nbytes, _BORDER_ALIGNMENT) for name in (graph.input, graph.output))
+    borders = _rounded(graph.tensors[graph.input].nbytes, _BORDER_ALIGNMENT)
+    borders += _rounded(graph.tensors[graph.output].nbytes, _WORD_BYTES)  # the last in RAM
     memory = [0] * len(calls)
     if board.memory_system is not None:
         stalls = memory_cycles(board, table, arena_bytes)

@@ -263,6 +263,10 @@ class Machine:
         bottom, top = self._stack
         return len(self.read(bottom, top - bottom).lstrip(bytes([_UNTOUCHED])))
 
+    def read_variables(self, start: int) -> bytes:
+        """Return the RAM in use from an address on, up to the end of the last variable."""
+        return self.read(start, max(0, self._ram_end - start))
+
     def check_ram_end(self) -> None:
         """Raise an EmulatorError when the program wrote after its last variable, within the same page."""
         size = -self._ram_end % PAGE_BYTES

@@ -94,6 +94,7 @@ class Session:
         machine.write(self._input.address, values)
         machine.set_register("r0", self._input.address)
         machine.set_register("r1", self._output.address)
+        beyond_arena = self._beyond_arena()
         self._profile.start()
         for stop in self._stops:
             machine.run_to(stop.address)
@@ -102,11 +103,18 @@ class Session:
         machine.run_to(return_address)
         instructions = self._profile.stop()
         self._output.check("output")
+        if self._beyond_arena() != beyond_arena:
+            raise EmulatorError("the program writes after the end of its arena")
         machine.check_ram_end()
         machine.write(own_output, machine.read(self._output.address, self._output.size))
         if instructions > max(self._counts, default=-1):
             self._entries = self._profile.entries()
         self._counts.append(instructions)
+
+    def _beyond_arena(self) -> bytes:
+        """Return the variables behind the arena, none of which is the model's."""
+        arena = self._image.symbols.get(f"{self._job.name}_arena")
+        return b"" if arena is None else self._machine.read_variables(arena.address + arena.size)
 
     def _read_trace(self, index: int, number: int) -> None:
         point = self._job.trace[number]
