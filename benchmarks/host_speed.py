@@ -10,9 +10,7 @@ host_speed.json beside itself: machines differ, so the figures are of one machin
 from __future__ import annotations
 
 import argparse
-import json
 import time
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -61,12 +59,7 @@ def main() -> None:
             f"{row['sparsity']:.0%} zero, {row['macs'] / 1e6:.0f} million MACs: {row['images_per_cpu_second']} images a"
             f" second; {row['images_per_cpu_second_of_180_million_macs']} of 180 million MACs"
         )
-    record = {
-        "command": "python benchmarks/host_speed.py",
-        "versions": {package: version(package) for package in ("tinyformer", "ziglang", "numpy")},
-        "rows": rows,
-    }
-    (recording.HERE / "host_speed.json").write_text(json.dumps(record, indent=1) + "\n")
+    recording.write("host_speed", {"command": "python benchmarks/host_speed.py", "rows": rows}, "zig")
 
 
 if __name__ == "__main__":

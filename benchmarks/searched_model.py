@@ -95,9 +95,9 @@ _APPEND: Mapping[str, Append] = {
     ),
     "linear": lambda b, spec, x: b.linear(x[0], spec.weight_shape[0], relu=spec.relu),
     "matmul": lambda b, spec, x: b.matmul(x[0], x[1], transpose_b=spec.transpose_b),
-    "add": lambda b, spec, x: b.add(x[0], x[1]),  # noqa: ARG005 - one signature for all
-    "softmax": lambda b, spec, x: b.softmax(x[0], SOFTMAX_SCALE),  # noqa: ARG005 - one signature for all
-    "layer_norm": lambda b, spec, x: b.layer_norm(x[0]),  # noqa: ARG005 - one signature for all
+    "add": lambda b, _spec, x: b.add(x[0], x[1]),
+    "softmax": lambda b, _spec, x: b.softmax(x[0], SOFTMAX_SCALE),
+    "layer_norm": lambda b, _spec, x: b.layer_norm(x[0]),
     "max_pool2d": lambda b, spec, x: b.max_pool(x[0], spec.kernel, spec.stride, spec.padding),
     "avg_pool2d": lambda b, spec, x: b.avg_pool(x[0], spec.kernel, spec.stride, spec.padding),
     "reshape": lambda b, spec, x: b.reshape(x[0], spec.output_shape),
