@@ -14,6 +14,7 @@ from typing import Any
 from tinyformer import config, pipeline
 
 HERE = Path(__file__).parent
+BASE = HERE.parent / "configs" / "cifar10.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,12 @@ def main(
     name: str,
     doc: str | None,
     variants: Sequence[Variant],
-    base: Path,
     to_markdown: Callable[[Sequence[Mapping[str, Any]]], str],
 ) -> None:
     """Run the variants that the command line asks for; write <name>.json and <name>.md after each."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--base", type=Path, default=base, help="the run file that the variants change")
-    parser.add_argument("--out", type=Path, default=Path("runs") / name, help="the folder of the runs")
+    parser.add_argument("--base", type=Path, default=BASE, help="the run file that the variants change")
+    parser.add_argument("--out", type=Path, default=Path("runs/variants"), help="the folder of the runs")
     parser.add_argument("--into", type=Path, default=HERE, help="the folder of the table")
     parser.add_argument("--only", nargs="+", choices=[v.name for v in variants], help="these variants alone")
     arguments = parser.parse_args()
