@@ -1,14 +1,12 @@
-"""The paper's Fig. 11: the engine against CMSIS-NN at growing sparsity, on TinyFormer models that fit densely.
+"""The paper's Fig. 11: the engine against CMSIS-NN at growing sparsity, on one TinyFormer model that fits densely.
 
     python benchmarks/fig11.py [--toolchain zig|gcc]
         [--cmsis-nn-include D --cmsis-nn-lib F --cmsis-nn-origin "commit, compiler, options"]
 
-Writes fig11.json and fig11.svg of a model that is mostly convolutions, fig11_attention.json and .svg of one that is
-mostly attention: how much of a ratio is softmax's depends on the model. CMSIS-NN computes the dense model whatever the
-sparsity; without a library its results are those recorded. The second ratio gives CMSIS-NN the engine's softmax, so
-that nobody takes the softmax's gain for sparsity's. The paper's figure is about latency: beside instructions stand the
-cycles that the model of the core estimates for both sides. Storage and latency are those of one image, compiled as the
-compiler does unasked.
+Writes fig11.json and fig11.svg. CMSIS-NN computes the dense model whatever the sparsity; without a library its results
+are those recorded. The second ratio gives CMSIS-NN the engine's softmax, so that nobody takes the softmax's gain for
+sparsity's. The paper's figure is about latency: the model is compiled for speed, and beside instructions stand the
+cycles that the model of the core estimates for both sides. Storage and latency are those of one image.
 """
 
 from __future__ import annotations
@@ -24,9 +22,12 @@ import searched_model
 from sides import by_op, cmsis_nn, measure, recorded_for
 
 from tinyformer.sparse_engine.figures import Figures
+from tinyformer.sparse_engine.kernels import Objective
 
 SPARSITIES = (0.0, 0.3, 0.5, 0.7, 0.9)
-MODELS = {"fig11": searched_model.CONVOLUTIONS, "fig11_attention": searched_model.HEADS}
+NAME = "fig11"
+MODEL = searched_model.MIXED
+OBJECTIVE: Objective = "speed"
 BLOCK = 4
 SEED = 0
 COUNTS = {"instructions": ("by_op", ""), "cycles_estimated": ("cycles_by_op", "cycles_")}
@@ -35,14 +36,7 @@ COUNTS = {"instructions": ("by_op", ""), "cycles_estimated": ("cycles_by_op", "c
 
 def main() -> None:
     arguments = recording.parser(__doc__).parse_args()
-    for name in MODELS:
-        print(f"{name}:")
-        compare(name, arguments)
-
-
-def compare(name: str, arguments: argparse.Namespace) -> None:
-    """Measure both sides on one model and write its figure."""
-    engine, theirs = sides_of(name, arguments)
+    engine, theirs = both_sides(arguments)
     theirs["by_op"] = by_op((layer["op"], layer["instructions"]) for layer in theirs["layers"])
     theirs["cycles_by_op"] = by_op((layer["op"], layer["cycles_estimated"]) for layer in theirs["layers"])
     with_our_softmax = {
@@ -63,29 +57,30 @@ def compare(name: str, arguments: argparse.Namespace) -> None:
     record = {
         "command": "python benchmarks/fig11.py",
         "toolchain": arguments.toolchain,
-        "model": f"{MODELS[name]}, seed {SEED}, blocks of {BLOCK}",
+        "model": f"{MODEL}, seed {SEED}, blocks of {BLOCK}",
+        "objective": OBJECTIVE,
         "paper": "ratio 5.3 to 12.2, storage saved 9 % to 78 % (Fig. 11)",
         "engine": engine,
         "cmsis_nn_with_our_softmax": with_our_softmax,
         "cmsis_nn": theirs,
     }
-    recording.write(name, record, arguments.toolchain)
-    draw(name, engine)
+    recording.write(NAME, record, arguments.toolchain)
+    draw(engine)
 
 
-def sides_of(name: str, arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def both_sides(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return the engine's row of each sparsity, and what CMSIS-NN takes."""
-    model, library = MODELS[name], recording.library(arguments)
-    theirs: dict[str, Any] = recording.recorded(name).get("cmsis_nn", {})
+    library = recording.library(arguments)
+    theirs: dict[str, Any] = recording.recorded(NAME).get("cmsis_nn", {})
     engine = []
     with TemporaryDirectory() as scratch:
         for sparsity in SPARSITIES:
             directory = Path(scratch) / f"at{round(100 * sparsity)}"
-            graph = searched_model.pruned(model, SEED, sparsity, BLOCK)
-            engine.append(row_of(sparsity, measure(graph, arguments.toolchain, directory)))
+            graph = searched_model.pruned(MODEL, SEED, sparsity, BLOCK)
+            engine.append(row_of(sparsity, measure(graph, arguments.toolchain, directory, OBJECTIVE)))
             if sparsity == 0 and library is not None:
                 theirs = cmsis_nn(directory, library, arguments.cmsis_nn_origin)
-    return engine, recorded_for(searched_model.pruned(model, SEED, 0.0), theirs)
+    return engine, recorded_for(searched_model.pruned(MODEL, SEED, 0.0), theirs)
 
 
 def row_of(sparsity: float, figures: Figures) -> dict[str, Any]:
@@ -105,7 +100,7 @@ def row_of(sparsity: float, figures: Figures) -> dict[str, Any]:
     }
 
 
-def draw(name: str, engine: list[dict[str, Any]]) -> None:
+def draw(engine: list[dict[str, Any]]) -> None:
     """Draw the four ratios over sparsity."""
     series = {
         title: [(100 * row["sparsity"], row[key]) for row in engine]
@@ -116,7 +111,7 @@ def draw(name: str, engine: list[dict[str, Any]]) -> None:
             ("with our softmax, instructions", "ratio_with_our_softmax"),
         )
     }
-    path = recording.HERE / f"{name}.svg"
+    path = recording.HERE / f"{NAME}.svg"
     charts.lines(path, "CMSIS-NN over the engine", "sparsity, per cent", "ratio", series)
 
 

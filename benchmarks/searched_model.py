@@ -8,7 +8,7 @@ and size need no training.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -69,14 +69,19 @@ ATTENTION = Model(
 )
 """Two encoders over 256 tokens: for CMSIS-NN most of the work is softmax."""
 
-HEADS = Model(
-    replace(
-        ATTENTION.config,
-        candidates=Candidates(transformer=(TransformerCandidate(4, 4, 2), TransformerCandidate(1, 4, 2))),
+MIXED = Model(
+    SupernetConfig(
+        input_shape=(32, 32, 3),
+        classes=10,
+        dots=(
+            DotConfig(16, 16, 0, transformer_channels=16, embedding=24, transformer_blocks=1),
+            DotConfig(224, 224, 0, transformer_channels=224, embedding=32, transformer_blocks=1),
+        ),
+        candidates=Candidates(transformer=(TransformerCandidate(2, 3, 1), TransformerCandidate(1, 2, 1))),
     ),
-    Path((0, 1, 0, 0, 1, 1, 0)),
+    Path((0, 0, 0, 1, 0)),
 )
-"""Four encoders of four heads over 256 tokens: for both sides most of the work is attention."""
+"""Two encoders of three heads over 256 tokens, and wide convolutions: much of both, softmax and prunable weights."""
 
 Append = Callable[[GraphBuilder, LayerSpec, list[str]], str]
 

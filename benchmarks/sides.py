@@ -12,11 +12,12 @@ from tinyformer.benchmarks.cmsis_nn import Library, compare
 from tinyformer.sparse_engine import coding, compiler, deployment
 from tinyformer.sparse_engine.figures import Figures
 from tinyformer.sparse_engine.ir import Graph
+from tinyformer.sparse_engine.kernels import Objective
 
 
-def measure(graph: Graph, toolchain: str, directory: Path) -> Figures:
+def measure(graph: Graph, toolchain: str, directory: Path, objective: Objective = "balanced") -> Figures:
     """Compile a model and count it."""
-    compiler.compile_graph(graph, recording.BOARD, directory, toolchain=toolchain)
+    compiler.compile_graph(graph, recording.BOARD, directory, toolchain=toolchain, objective=objective)
     return deployment.profile(directory)
 
 

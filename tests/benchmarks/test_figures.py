@@ -26,12 +26,12 @@ def record(name: str) -> Any:
     return json.loads((BENCHMARKS / f"{name}.json").read_text())
 
 
-@pytest.mark.parametrize("name", ["CONVOLUTIONS", "ATTENTION"])
-def test_models_fit_the_board_when_dense(searched: ModuleType, name: str) -> None:
+@pytest.mark.parametrize(("name", "heads"), [("CONVOLUTIONS", 2), ("ATTENTION", 2), ("MIXED", 3)])
+def test_models_fit_the_board_when_dense(searched: ModuleType, name: str, heads: int) -> None:
     graph = searched.pruned(getattr(searched, name), 0, 0.0)
     assert compiler.analyze_graph(graph, boards.load("stm32f746g-disco")).fits
     softmaxes = [graph.tensors[node.output].shape for node in graph.nodes if isinstance(node.op, ops.Softmax)]
-    assert (2, 256, 256) in softmaxes
+    assert (heads, 256, 256) in softmaxes
 
 
 def test_pruning_zeroes_the_least_blocks_and_keeps_the_real_bias(searched: ModuleType) -> None:
@@ -61,9 +61,8 @@ def _real_bias(graph: Graph, node: Any) -> Any:
     return graph.data[bias] + quant.zero_point * weights.sum(tuple(range(1, weights.ndim)), dtype=np.int64)
 
 
-@pytest.mark.parametrize("name", ["fig11", "fig11_attention"])
-def test_ratios_of_fig11_follow_from_its_counts(name: str) -> None:
-    figure = record(name)
+def test_ratios_of_fig11_follow_from_its_counts() -> None:
+    figure = record("fig11")
     theirs = figure["cmsis_nn"]
     board = boards.load(figure["board"])
     assert figure["engine"][0]["flash_bytes"] <= board.flash.size_bytes
@@ -83,11 +82,12 @@ def test_ratios_of_fig11_follow_from_its_counts(name: str) -> None:
 
 
 def test_fig11_reaches_its_targets() -> None:
-    """In estimated cycles: the paper's range where attention is most, and what is asked where it has our softmax."""
-    attention, convolutions = (record(name)["engine"] for name in ("fig11_attention", "fig11"))
-    assert attention[0]["cycles_ratio"] >= 5.3
-    assert attention[-1]["cycles_ratio"] >= 12.2
-    for row, least in zip(convolutions, (1.3, 1.7, 2.3, 3.5, 7.0), strict=True):
+    """In estimated cycles, one model: the paper's range from 9 % of storage saved on, and what is asked of sparsity."""
+    rows = record("fig11")["engine"]
+    assert all(row["cycles_ratio"] >= 5.3 for row in rows if row["flash_saved"] >= 0.09)
+    assert rows[-1]["cycles_ratio"] >= 12.2
+    assert rows[-1]["flash_saved"] >= 0.78
+    for row, least in zip(rows, (1.3, 1.7, 2.3, 3.5, 7.0), strict=True):
         assert row["cycles_ratio_with_our_softmax"] >= least
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from tinyformer import boards
 from tinyformer.errors import DoesNotFitError
-from tinyformer.sparse_engine import coding, deployment
+from tinyformer.sparse_engine import coding, deployment, layout
+from tinyformer.sparse_engine.arrangement import arrange
 from tinyformer.sparse_engine.compiler import analyze_graph, compile_graph
 from tinyformer.sparse_engine.ir import Graph
 from tinyformer.sparse_engine.passes.fuse_attention import fuse_attention
@@ -80,6 +81,19 @@ def fused_encoder_net() -> Graph:
     return fuse_attention(encoder_net())
 
 
+def tokens_and_channels() -> Graph:
+    """Attention of two heads over 256 tokens, then a wide convolution: both want scratch in fast memory."""
+    b = GraphBuilder((16, 16, 16), seed=25, name="tokens_and_channels")
+    x = b.reshape(b.input, (256, 16))
+    heads = [b.transpose(b.reshape(b.linear(x, 16), (256, 2, 8)), (1, 0, 2)) for _ in range(3)]
+    scores = b.softmax(b.matmul(heads[0], heads[1], transpose_b=True))
+    y = b.reshape(b.transpose(b.matmul(scores, heads[2]), (1, 0, 2)), (256, 16))
+    y = b.reshape(b.add(x, b.linear(y, 16)), (16, 16, 16))
+    y = b.conv2d(y, 224, (3, 3), padding=(1, 1, 1, 1), stride=(2, 2))
+    y = b.conv2d(y, 224, (3, 3), padding=(1, 1, 1, 1))
+    return b.finish(b.linear(b.reshape(b.avg_pool(y, (8, 8), (8, 8)), (224,)), 10))
+
+
 NETS = (residual_net, encoder_net, mobile_net, perceptron, fused_residual_net, fused_encoder_net)
 
 
@@ -120,6 +134,16 @@ def test_two_profiles_of_one_bundle_are_equal(tmp_path):
     compile_graph(encoder_net(), F746, tmp_path / "bundle")
     first, second = (deployment.profile_blocks(tmp_path / "bundle", 10) for _ in range(2))
     assert first == second
+
+
+def test_of_plans_as_small_the_fastest_is_taken():
+    """64 KB of the F746's RAM are fast; a plan from either end leaves some scratch outside."""
+    graph = tokens_and_channels()
+    found = layout.lay_out(graph, F746, layout.Budget.of(F746))
+    calls, plans = arrange(graph, found.calls)
+    cycles = {plan.placements: layout._predict(graph, calls, plan, F746).cycles for plan in plans}
+    assert {plan.arena_bytes for plan in plans} == {found.plan.arena_bytes}
+    assert cycles[found.plan.placements] == min(cycles.values()) < 0.97 * min(cycles[p.placements] for p in plans[:2])
 
 
 def test_what_memory_adds_is_predicted_apart():

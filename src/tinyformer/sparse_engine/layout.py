@@ -142,13 +142,13 @@ def _with_less_scratch(layout: Layout, arranged: Callable[[int], Layout], budget
 
 
 def _layout(graph: Graph, calls: tuple[KernelCall, ...], board: Board) -> Layout:
-    calls, plan = arrange(graph, calls)
+    calls, (plan, *others) = arrange(graph, calls)
     predicted = _predict(graph, calls, plan, board)
     if predicted is not None and cost.reaches_slow_ram(board, plan.arena_bytes):
-        mirrored = plan.mirrored()  # what is read most may lie at the end that is in fast memory
-        other = _predict(graph, calls, mirrored, board)
-        if other is not None and other.cycles < predicted.cycles:
-            plan, predicted = mirrored, other
+        for tried in others:  # what is read most may lie at the end that is in fast memory
+            other = _predict(graph, calls, tried, board)
+            if other is not None and other.cycles < predicted.cycles:
+                plan, predicted = tried, other
     if predicted is not None:
         latency_ms = _MS_PER_S * predicted.cycles / board.clock_hz
         return Layout(calls, plan, predicted, predicted.flash_bytes, predicted.ram_bytes, latency_ms)

@@ -1,4 +1,4 @@
-"""Both planners on hand-made and random graphs, and what their plans preserve."""
+"""The planners on hand-made and random graphs, and what their plans preserve."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_plan_that_exceeds_the_board_is_refused() -> None:
 
 @QUICK
 @given(strategies.planned_graphs(), st.sampled_from(sorted(memory.PLANNERS)))
-def test_verifier_accepts_both_planners(planned: PlannedGraph, planner: str) -> None:
+def test_verifier_accepts_every_planner(planned: PlannedGraph, planner: str) -> None:
     plan = memory.plan_with(planner, planned.graph, planned.calls)
     memory.verify(planned.graph, planned.calls, plan)
     assert plan.arena_bytes >= plan.lower_bound_bytes
@@ -105,6 +105,15 @@ def test_mirrored_plan_is_as_good(planned: PlannedGraph, planner: str) -> None:
     memory.verify(planned.graph, planned.calls, mirrored)
     assert mirrored.arena_bytes == plan.arena_bytes
     assert mirrored.mirrored() == plan
+
+
+@QUICK
+@given(strategies.planned_graphs())
+def test_scratch_first_puts_all_scratch_at_the_start(planned: PlannedGraph) -> None:
+    plan = memory.plan_with("scratch_first", planned.graph, planned.calls)
+    scratch = [place for place in plan.placements if place.kind == "scratch"]
+    assert len(scratch) == sum(call.scratch_bytes > 0 for call in planned.calls)
+    assert all(place.offset == 0 for place in scratch)
 
 
 def test_mirrored_plan_begins_with_what_lay_highest() -> None:

@@ -35,7 +35,9 @@ __all__ = [
 Planner = Callable[[Sequence[Call], Sequence[Buffer], Mapping[str, str]], tuple[Placement, ...]]
 """(calls, their ``liveness``, their ``aliases``) -> a place for every buffer."""
 
-PLANNERS: Mapping[str, Planner] = MappingProxyType({"head_tail": head_tail.place, "greedy": greedy.place})
+PLANNERS: Mapping[str, Planner] = MappingProxyType(
+    {"head_tail": head_tail.place, "greedy": greedy.place, "scratch_first": greedy.place_scratch_first}
+)
 """The planners by name, the preferred one first."""
 
 

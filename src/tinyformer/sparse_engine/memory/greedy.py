@@ -4,6 +4,9 @@ Large buffers decide how large the arena gets; small ones, placed later, fill th
 graphs with many branches, where alternation between two ends leaves holes. What "large" should mean depends on the
 graph: bytes serve a short peak, bytes times steps a tensor that many others must go around, steps a residual stream.
 The three orders are tried, until one arena is as small as any can be, and the smallest is kept.
+
+Scratch first: the same, but every scratch buffer lies at the arena's start, where a core may have its fast memory.
+Kernels read scratch many times over, tensors a few times.
 """
 
 from __future__ import annotations
@@ -28,6 +31,13 @@ _ORDERS: tuple[_Order, ...] = (
 )
 
 
+def _after_scratch(order: _Order) -> _Order:
+    return lambda b: (b.kind != "scratch", *order(b))
+
+
+_SCRATCH_FIRST = tuple(map(_after_scratch, _ORDERS))
+
+
 def place(calls: Sequence[Call], buffers: Sequence[Buffer], shared: Mapping[str, str]) -> tuple[Placement, ...]:  # noqa: ARG001 - a planner's signature
     """Place every buffer greedily.
 
@@ -36,9 +46,22 @@ def place(calls: Sequence[Call], buffers: Sequence[Buffer], shared: Mapping[str,
         buffers: the ``liveness`` of a graph.
         shared: not needed.
     """
+    return _smallest(buffers, _ORDERS)
+
+
+def place_scratch_first(
+    calls: Sequence[Call],  # noqa: ARG001 - a planner's signature
+    buffers: Sequence[Buffer],
+    shared: Mapping[str, str],  # noqa: ARG001
+) -> tuple[Placement, ...]:
+    """Place scratch at the arena's start, and every other buffer greedily around it; arguments as in ``place``."""
+    return _smallest(buffers, _SCRATCH_FIRST)
+
+
+def _smallest(buffers: Sequence[Buffer], orders: Sequence[_Order]) -> tuple[Placement, ...]:
     bound = max(live_bytes(buffers).values(), default=0)
     best: tuple[Placement, ...] | None = None
-    for order in _ORDERS:
+    for order in orders:
         found = _place_in_order(buffers, order)
         if best is None or end_of(found) < end_of(best):
             best = found
