@@ -65,6 +65,16 @@ def test_loop_of_known_cost(estimate: Callable[..., Estimate], body: str, cycles
     assert found.cycles - plain.cycles == pytest.approx(1000 * cycles_each, abs=30)
 
 
+def test_a_loop_costs_the_same_wherever_it_lies(estimate: Callable[..., Estimate]) -> None:
+    """The emulator ends blocks at pages of 1 KB; here the loop lies before one, then across it."""
+    body = "ldr r2, [r1]\\n\\tsmlad r3, r4, r5, r3\\n\\t" * 6
+    setup = ".p2align 10\\n\\t.rept {}\\n\\tnop\\n\\t.endr\\n\\t"
+    before, across = (estimate(loop(body, setup.format(nops))) for nops in (470, 506))
+    costs = [max(found.blocks, key=lambda block: block.count) for found in (before, across)]
+    assert costs[0].instructions == costs[1].instructions == 14
+    assert costs[0].cycles == costs[1].cycles
+
+
 def test_loop_exit_is_one_misprediction(estimate: Callable[..., Estimate]) -> None:
     outer = "for (volatile int32_t i = 0; i < 50; i++) { %s }"
     few, many = (estimate(outer % loop("", times=times)).phase(1) for times in (100, 200))

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from tinyformer.sparse_engine.cycles.core import Core
 from tinyformer.sparse_engine.cycles.demand import demands
-from tinyformer.sparse_engine.cycles.flow import CodeBlock, Entries, mispredictions, read_blocks
+from tinyformer.sparse_engine.cycles.flow import CodeBlock, mispredictions, read_blocks
+from tinyformer.sparse_engine.cycles.joining import Entries
 from tinyformer.sparse_engine.cycles.memory import MemorySystem
 from tinyformer.sparse_engine.cycles.operation import Decoder
 from tinyformer.sparse_engine.cycles.pipeline import Pipeline

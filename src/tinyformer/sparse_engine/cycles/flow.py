@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tinyformer.sparse_engine.cycles.core import Core
+from tinyformer.sparse_engine.cycles.joining import Entries, join_cut_blocks
 from tinyformer.sparse_engine.cycles.memory import Traffic
 from tinyformer.sparse_engine.cycles.operation import Access, Decoder, Operation
 from tinyformer.sparse_engine.cycles.pipeline import UNKNOWN_BANK, Step
 
-Entries = npt.NDArray[np.void]
 _WORD_BYTES = 4
 _REGISTERS = {name: index for index, name in enumerate((*(f"r{n}" for n in range(13)), "sp", "lr"))}
 _REGISTERS |= {"sb": 9, "sl": 10, "fp": 11, "ip": 12}
@@ -62,7 +61,7 @@ class CodeBlock:
 
 
 def read_blocks(entries: Entries, decoder: Decoder, core: Core) -> tuple[CodeBlock, ...]:
-    """Return the blocks of a profile, by phase, address and size.
+    """Return the blocks of a profile, whole (``joining``), by phase, address and size.
 
     Args:
         entries: dtype ``emulator.emulation.ENTRY``.
@@ -74,7 +73,7 @@ def read_blocks(entries: Entries, decoder: Decoder, core: Core) -> tuple[CodeBlo
         ToolchainError: the profile does not belong to the image.
     """
     grouped: dict[tuple[int, int, int], list[Any]] = defaultdict(list)
-    for entry in entries:
+    for entry in join_cut_blocks(entries, decoder):
         grouped[int(entry["phase"]), int(entry["address"]), int(entry["size"])].append(entry)
     blocks = []
     for (phase, address, size), group in sorted(grouped.items()):
