@@ -106,11 +106,20 @@ def test_a_run_goes_on_from_the_checkpoint_of_another(finished: tuple[Path, dict
     start = str(out / "checkpoint.safetensors")
     settings = config.load(run_file(tmp_path))
     longer = replace(settings.finetune, start=start, ramp_epochs=0, epochs=1)
-    result = pipeline.run(settings.model_copy(update={"finetune": longer}), tmp_path / "out")
+    elsewhere = config.parse({"name": "tiny", "space": {"preset": "large"}}).space  # the model has its own
+    result = pipeline.run(settings.model_copy(update={"finetune": longer, "space": elsewhere}), tmp_path / "out")
     assert result["search"]["start"] == start
     assert result["search"]["path"] == before["search"]["path"]
     assert result["bit_exact"] is True
     assert result["weight_sparsity"] == pytest.approx(before["weight_sparsity"], abs=0.01)
+
+
+def test_a_start_that_is_missing_leaves_no_folder(tmp_path: Path) -> None:
+    settings = config.load(run_file(tmp_path))
+    nowhere = replace(settings.finetune, start="none.safetensors", ramp_epochs=0, epochs=1)
+    with pytest.raises(DataError, match=r"\[finetune\] start: checkpoint none.safetensors: not readable"):
+        pipeline.run(settings.model_copy(update={"finetune": nowhere}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

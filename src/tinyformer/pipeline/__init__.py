@@ -86,9 +86,9 @@ def run(
 ) -> dict[str, Any]:
     """Search, fine-tune, quantise, compile and prove a model.
 
-    With ``start`` under ``[finetune]`` nothing is searched: the checkpoint's model is trained on. Every run leaves such
-    a ``checkpoint.safetensors``, in half precision. With ``teacher`` there the model also learns from another one's
-    logits while it is fine-tuned. Arguments and errors are those of ``search``.
+    With ``start`` under ``[finetune]`` nothing is searched: the checkpoint's model, of whatever space, is trained on.
+    Every run leaves such a ``checkpoint.safetensors``, in half precision. With ``teacher`` there the model also learns
+    from another one's logits while it is fine-tuned. Arguments and errors are those of ``search``.
 
     Returns:
         What ``result.json`` holds.
@@ -98,13 +98,13 @@ def run(
     """
     context = RunContext(config, Path(out), progress or Silent(), tensorboard)
     open_folder(context, resume)
-    if config.finetune.start:
-        trained, summary = searching.take_up(context, Path(config.finetune.start))
+    if context.start is not None:
+        trained, summary = context.start, searching.start_summary(config.finetune.start, context.start)
     else:
         found = searching.search(context, force=force)
         trained, summary = found.model(), found.summary
     tuned, epochs = searching.fine_tune(context, trained)
-    save_checkpoint(context.directory / "checkpoint.safetensors", context.space, tuned)
+    save_checkpoint(context.directory / "checkpoint.safetensors", tuned)
     pruned = searching.network(tuned)
     context.progress.stage("quantisation")
     model = context.directory / proving.MODEL_FILE

@@ -11,10 +11,12 @@ from tinyformer import boards
 from tinyformer.boards import Board
 from tinyformer.config import RunConfig
 from tinyformer.data import Dataset
+from tinyformer.errors import ConfigError, DataError
 from tinyformer.pipeline.tensorboard import summary_writer
 from tinyformer.quantization import InputQuantization, QuantizationSettings
 from tinyformer.resources import Limits, ResourceEval, resource_eval
 from tinyformer.search_space import SearchSpace
+from tinyformer.sparsenas.checkpoint import SparseModel, load_checkpoint
 from tinyformer.sparsenas.teacher import Teacher, load_teacher
 
 
@@ -77,6 +79,17 @@ class RunContext:
         return self.config.space.space(self.dataset.input_shape, len(self.dataset.classes))
 
     @cached_property
+    def start(self) -> SparseModel | None:
+        """The model of an earlier run that this one goes on from, in place of a search."""
+        file = self.config.finetune.start
+        if not file:
+            return None
+        try:
+            return load_checkpoint(Path(file), self.dataset.input_shape, len(self.dataset.classes))
+        except (ConfigError, DataError) as error:
+            raise type(error)(f"[finetune] start: {error}") from error
+
+    @cached_property
     def teacher(self) -> Teacher | None:
         """What stage two learns from beside the labels."""
         file = self.config.finetune.teacher
@@ -88,7 +101,7 @@ class RunContext:
         Raises:
             TinyFormerError: something cannot be had.
         """
-        _ = self.limits, self.space, self.teacher
+        _ = self.limits, self.space, self.start, self.teacher
         if self.tensorboard:
             summary_writer()
 

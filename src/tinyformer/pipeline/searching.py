@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from tinyformer import study
@@ -13,10 +12,10 @@ from tinyformer.errors import DoesNotFitError
 from tinyformer.pipeline.context import Progress, RunContext
 from tinyformer.pipeline.epochs import Epochs
 from tinyformer.pipeline.tensorboard import FOLDER, TensorBoard
-from tinyformer.search_space import path_to_dict, sparsity_to_dict, supernet_to_dict
+from tinyformer.search_space import SearchSpace, path_to_dict, sparsity_to_dict, supernet_to_dict
 from tinyformer.sparsenas import search as sparsenas
 from tinyformer.sparsenas import torch_actions as sparse_actions
-from tinyformer.sparsenas.checkpoint import SparseModel, load_checkpoint
+from tinyformer.sparsenas.checkpoint import SparseModel
 from tinyformer.sparsenas.finetune import finetune
 from tinyformer.sparsenas.screening import Screened, screen
 from tinyformer.sparsenas.search import SparsenasResult
@@ -36,6 +35,7 @@ _SUPERNAS = "supernas"
 class Found:
     """What a search found, and its summary for ``result.json``."""
 
+    space: SearchSpace
     best: SparsenasResult
     summary: dict[str, Any]
 
@@ -43,7 +43,7 @@ class Found:
         """Return the best model as it was trained, before pruning."""
         best = self.best
         weights, _ = study.load_arrays(best.trained_weights)
-        return SparseModel(best.supernet, best.path, best.sparsity, weights)
+        return SparseModel(self.space, best.supernet, best.path, best.sparsity, weights)
 
 
 def analyze_run(run: RunContext) -> SpaceAnalysis:
@@ -84,18 +84,16 @@ def search(run: RunContext, *, force: bool = False, ray: str | None = None) -> F
         screened = _screen(run, supernet, storage, executor)
         best = _search_path(run, supernet, screened, storage, executor)
         trials = study.read_trials(storage)[_SPARSENAS]
-    return Found(best, _summary(run, analysis, supernet, screened, best, trials))
+    return Found(run.space, best, _summary(run, analysis, supernet, screened, best, trials))
 
 
-def take_up(run: RunContext, checkpoint: Path) -> tuple[SparseModel, dict[str, Any]]:
-    """Return the model of a checkpoint, in place of a search, and its summary."""
-    model = load_checkpoint(checkpoint, run.space)
-    summary = {
-        "start": str(checkpoint),
+def start_summary(file: str, model: SparseModel) -> dict[str, Any]:
+    """Return what ``result.json`` says in place of a search, where a run goes on from a model."""
+    return {
+        "start": file,
         "path": path_to_dict(model.supernet, model.path),
         "sparsity": sparsity_to_dict(model.supernet, model.sparsity),
     }
-    return model, summary
 
 
 def fine_tune(run: RunContext, model: SparseModel) -> tuple[SparseModel, tuple[EpochRow, ...]]:

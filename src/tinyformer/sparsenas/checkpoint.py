@@ -31,22 +31,20 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class SparseModel:
-    """A single-path model, how sparse each of its blocks is or is to become, and its weights (float32 or integer)."""
+    """A single-path model, how sparse each of its blocks is or is to become, and its weights (float32 or integer).
 
+    ``space`` holds the model: the one that it was found in, or that of it alone.
+    """
+
+    space: SearchSpace
     supernet: SupernetConfig
     path: Path
     sparsity: SparsityConfig
     weights: Arrays
 
 
-def save_checkpoint(path: pathlib.Path, space: SearchSpace, model: SparseModel) -> None:
-    """Write a model; float arrays become float16, which keeps zeros.
-
-    Args:
-        path: a ``.safetensors`` file.
-        space: that the model is of.
-        model: the model.
-    """
+def save_checkpoint(path: pathlib.Path, model: SparseModel) -> None:
+    """Write a model to a ``.safetensors`` file; float arrays become float16, which keeps zeros."""
     halves = {
         name: array.astype(np.float16) if np.issubdtype(array.dtype, np.floating) else array
         for name, array in model.weights.items()
@@ -55,32 +53,18 @@ def save_checkpoint(path: pathlib.Path, space: SearchSpace, model: SparseModel) 
         "format": _FORMAT,
         "input_shape": list(model.supernet.input_shape),
         "classes": model.supernet.classes,
-        "supernet": supernet_to_dict(space, model.supernet),
+        "supernet": supernet_to_dict(model.space, model.supernet),
         "path": path_to_dict(model.supernet, model.path),
         "sparsity": sparsity_to_dict(model.supernet, model.sparsity),
     }
     save_arrays(path, halves, description)
 
 
-def load_checkpoint(path: pathlib.Path, space: SearchSpace) -> SparseModel:
-    """Read a model of a space, from which the run that has this space can go on.
-
-    Raises:
-        ConfigError: the model is not of this space.
-        DataError: the file is missing or something else.
-    """
-    weights, description = _read(path)
-    try:
-        return _model(space, description, weights)
-    except (ConfigError, KeyError, ValueError) as error:
-        raise ConfigError(f"checkpoint {path}: its model is not in the run file's space: {error}") from error
-
-
-def load_any_checkpoint(path: pathlib.Path, input_shape: ImageShape, classes: int) -> SparseModel:
+def load_checkpoint(path: pathlib.Path, input_shape: ImageShape, classes: int) -> SparseModel:
     """Read a model, whatever space it was found in, for the images and classes of a run.
 
     Args:
-        path: the file.
+        path: a ``checkpoint.safetensors``.
         input_shape: (height, width, channels) of the run's images. Files of versions that did not write theirs are
             taken to have it.
         classes: how many the run has.
@@ -119,4 +103,4 @@ def _read(path: pathlib.Path) -> tuple[Arrays, Mapping[str, Any]]:
 def _model(space: SearchSpace, description: Mapping[str, Any], weights: Arrays) -> SparseModel:
     supernet = supernet_from_dict(space, description["supernet"])
     path = path_from_dict(supernet, description["path"])
-    return SparseModel(supernet, path, sparsity_from_dict(space, supernet, description["sparsity"]), weights)
+    return SparseModel(space, supernet, path, sparsity_from_dict(space, supernet, description["sparsity"]), weights)

@@ -11,7 +11,7 @@ import torch
 
 from tinyformer.errors import ConfigError, DataError
 from tinyformer.search_space import ImageShape
-from tinyformer.sparsenas.checkpoint import SparseModel, load_any_checkpoint
+from tinyformer.sparsenas.checkpoint import SparseModel, load_checkpoint
 from tinyformer.supernet import SinglePathModel
 from tinyformer.supernet.arrays import from_arrays
 
@@ -46,7 +46,7 @@ def load_teacher(file: pathlib.Path, input_shape: ImageShape, classes: int) -> T
             f"{_KEY} = {file}: {error.strerror or error}; give the checkpoint.safetensors of an earlier run"
         ) from error
     try:
-        network = _network(file, load_any_checkpoint(file, input_shape, classes))
+        network = _network(file, load_checkpoint(file, input_shape, classes))
     except (ConfigError, DataError) as error:
         raise type(error)(f"{_KEY}: {error}") from error
     return Teacher(network, file, digest)
