@@ -1,4 +1,4 @@
-"""Variants of one run file that differ in their search space, run one after the other and resumed."""
+"""Variants of one run file, which differ in their search space or in stage two, run one after the other and resumed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,23 @@ from typing import Any
 from tinyformer import config, pipeline
 
 HERE = Path(__file__).parent
+SHAPE_AND_CLASSES = ((32, 32, 3), 10)  # any would do: a space's DoTs do not depend on them
 BASE = HERE.parent / "configs" / "cifar10.toml"
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A row of a table: its name, what it changes in ``[space]``, how many DoTs are left, and the paper's figures."""
+    """A row of a table.
+
+    Its name, what it changes in ``[space]``, how many DoTs are left, what it changes in ``[finetune]``, and the paper's
+    figures.
+    """
 
     name: str
     title: str
     space: Mapping[str, Any] = field(default_factory=dict)
     dots: int | None = None
+    finetune: Mapping[str, Any] = field(default_factory=dict)
     paper: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -32,8 +38,10 @@ def run_file(base: Mapping[str, Any], variant: Variant) -> config.RunConfig:
     """Return the base with what a variant changes."""
     space = {**base["space"], **variant.space}
     if variant.dots is not None:
-        space["dots"] = space["dots"][: variant.dots]
-    return config.parse({**base, "space": space}, f"{variant.name} of the base")
+        whole = config.parse(base, "the base").space.space(*SHAPE_AND_CLASSES)
+        space["dots"] = [asdict(dot) for dot in whole.dots[: variant.dots]]
+    finetune = {**base["finetune"], **variant.finetune}
+    return config.parse({**base, "space": space, "finetune": finetune}, f"{variant.name} of the base")
 
 
 def run(base: Mapping[str, Any], variant: Variant, out: Path) -> dict[str, Any]:

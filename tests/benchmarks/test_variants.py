@@ -1,0 +1,41 @@
+"""Tables of runs that differ in one thing: what each run file says."""
+
+import tomllib
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+TABLES = ("table2", "fig10b", "distillation")
+
+
+@pytest.fixture(params=TABLES)
+def table(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return import_module(request.param)
+
+
+def base() -> Any:
+    return tomllib.loads((BENCHMARKS.parent / "configs" / "cifar10.toml").read_text())
+
+
+def test_every_variant_is_a_run_file_of_its_own(table: ModuleType) -> None:
+    files = [table.variants.run_file(base(), variant) for variant in table.VARIANTS]
+    spaces = [file.space.space((32, 32, 3), 10) for file in files]
+    assert len({(repr(space), repr(file.finetune)) for space, file in zip(spaces, files, strict=True)}) == len(files)
+    assert len({variant.name for variant in table.VARIANTS}) == len(files)
+
+
+def test_variants_of_table2_leave_out_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    table2 = import_module("table2")
+    spaces = {
+        variant.name: table2.variants.run_file(base(), variant).space.space((32, 32, 3), 10)
+        for variant in table2.VARIANTS
+    }
+    assert not spaces["no-transformer"].transformer
+    assert len(spaces["single-dot"].dots) == 1 < len(spaces["normal"].dots)
+    assert (spaces["block-2"].block_sizes, spaces["block-4"].block_sizes) == ((2,), (4,))
