@@ -75,6 +75,23 @@ def test_a_loop_costs_the_same_wherever_it_lies(estimate: Callable[..., Estimate
     assert costs[0].cycles == costs[1].cycles
 
 
+def test_an_outer_loop_stays_one_where_the_inner_lies_across_a_page(estimate: Callable[..., Estimate]) -> None:
+    """Both loops fit the instruction cache, the whole layer does not: it is fetched once, not at every round."""
+    walk = "ldr r2, [r1]\\n\\tsmlad r3, r4, r5, r3\\n\\t" * 6
+    lead = ".p2align 10\\n\\t.rept {}\\n\\tnop\\n\\t.endr\\n\\t"
+    once = '__asm__ volatile(".rept 2500\\n\\tnop\\n\\t.endr");'
+    outer = "for (volatile int32_t i = 0; i < 100; i++) {{ {} }}"
+    board = boards.load("stm32f746g-disco")
+    before, across = (
+        estimate(once + outer.format(loop(walk, lead.format(nops), 50)), board).phase(1) for nops in (470, 506)
+    )
+    assert before is not None
+    assert across is not None
+    nops_each = (506 - 470) / 2
+    assert across.flash == pytest.approx(before.flash, rel=0.05)
+    assert across.cycles - across.flash == pytest.approx(before.cycles - before.flash + 100 * nops_each, rel=0.01)
+
+
 def test_loop_exit_is_one_misprediction(estimate: Callable[..., Estimate]) -> None:
     outer = "for (volatile int32_t i = 0; i < 50; i++) { %s }"
     few, many = (estimate(outer % loop("", times=times)).phase(1) for times in (100, 200))
