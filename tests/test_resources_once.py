@@ -52,11 +52,9 @@ def candidates(name: str, count: int, seed: int = 5) -> list[Candidate]:
 def anew(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Make everything that is kept be found again, for the rest of a test."""
 
-    def arrange(
-        graph: Graph, calls: Sequence[KernelCall]
-    ) -> tuple[tuple[KernelCall, ...], tuple[memory.MemoryPlan, ...]]:
+    def arrange(graph: Graph, calls: Sequence[KernelCall]) -> tuple[tuple[KernelCall, ...], memory.MemoryPlan]:
         found = arrangement._arrangement(graph, calls)
-        return found.of(calls), found.plans
+        return found.of(calls), found.plan
 
     def forget() -> None:
         monkeypatch.setattr(selection, "_calls", selection._calls.__wrapped__)  # type: ignore[attr-defined]

@@ -22,17 +22,12 @@ KEPT_ARRANGEMENTS = 1024
 class Arrangement:
     """Which of the given calls runs when, with how many further bytes of scratch, and where its buffers lie.
 
-    Without ``room_bytes`` every call is taken as it is. ``plans`` need the same bytes and put other buffers first.
+    Without ``room_bytes`` every call is taken as it is.
     """
 
     order: tuple[int, ...]
     room_bytes: tuple[int, ...] | None
-    plans: tuple[MemoryPlan, ...]
-
-    @property
-    def arena_bytes(self) -> int:
-        """What every plan needs."""
-        return self.plans[0].arena_bytes
+    plan: MemoryPlan
 
     def of(self, calls: Sequence[KernelCall]) -> tuple[KernelCall, ...]:
         """Return the calls in order, each with the scratch it gets."""
@@ -43,11 +38,8 @@ class Arrangement:
 _KNOWN: dict[object, Arrangement] = {}
 
 
-def arrange(graph: Graph, calls: Sequence[KernelCall]) -> tuple[tuple[KernelCall, ...], tuple[MemoryPlan, ...]]:
-    """Return calls in the order that needs least memory, filled with scratch where memory is free, and their plans.
-
-    The plans need the same bytes. They differ in what lies at the arena's start, which may be faster memory than its
-    end: the planner's own, the same from the other end, and one with all scratch there, if it is no larger.
+def arrange(graph: Graph, calls: Sequence[KernelCall]) -> tuple[tuple[KernelCall, ...], MemoryPlan]:
+    """Return calls in the order that needs least memory, filled with scratch where memory is free, and their plan.
 
     Args:
         graph: shapes and nodes; constants need no data.
@@ -59,7 +51,7 @@ def arrange(graph: Graph, calls: Sequence[KernelCall]) -> tuple[tuple[KernelCall
         if len(_KNOWN) >= KEPT_ARRANGEMENTS:
             _KNOWN.clear()
         found = _KNOWN[demand] = _arrangement(graph, calls)
-    return found.of(calls), found.plans
+    return found.of(calls), found.plan
 
 
 def _demand(graph: Graph, calls: Sequence[KernelCall]) -> object:
@@ -87,10 +79,10 @@ def _arrangement(graph: Graph, calls: Sequence[KernelCall]) -> Arrangement:
         return _planned(graph, calls, as_given)
     scheduled = _planned(graph, calls, order)
     least = max(memory.live_bytes(memory.liveness(graph, calls)).values(), default=0)
-    if scheduled.arena_bytes < least:
+    if scheduled.plan.arena_bytes < least:
         return scheduled  # no plan of the given order can be as small
     given = _planned(graph, calls, as_given)
-    return scheduled if scheduled.arena_bytes < given.arena_bytes else given
+    return scheduled if scheduled.plan.arena_bytes < given.plan.arena_bytes else given
 
 
 def _planned(graph: Graph, calls: Sequence[KernelCall], order: tuple[int, ...]) -> Arrangement:
@@ -104,14 +96,5 @@ def _planned(graph: Graph, calls: Sequence[KernelCall], order: tuple[int, ...]) 
     if filled != ordered and plan.arena_bytes > plan.lower_bound_bytes:
         least = memory.plan(graph, ordered)
         if least.arena_bytes < plan.arena_bytes:
-            return Arrangement(order, None, _as_small(graph, ordered, least))
-    return Arrangement(order, rooms, _as_small(graph, filled, plan))
-
-
-def _as_small(graph: Graph, calls: Sequence[KernelCall], plan: MemoryPlan) -> tuple[MemoryPlan, ...]:
-    """Return a plan and others of the same size."""
-    scratch_first = memory.plan_with("scratch_first", graph, calls)
-    if scratch_first.arena_bytes > plan.arena_bytes:
-        return plan, plan.mirrored()
-    memory.verify(graph, calls, scratch_first)
-    return plan, plan.mirrored(), scratch_first
+            return Arrangement(order, None, least)
+    return Arrangement(order, rooms, plan)

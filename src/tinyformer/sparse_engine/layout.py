@@ -8,7 +8,7 @@ from functools import partial
 
 from tinyformer.boards import Board
 from tinyformer.errors import ConfigError, DoesNotFitError
-from tinyformer.sparse_engine import coding, cost, kernels
+from tinyformer.sparse_engine import coding, cost, kernels, memory
 from tinyformer.sparse_engine.arrangement import arrange
 from tinyformer.sparse_engine.coding import BlockDensity
 from tinyformer.sparse_engine.cost import NodePlaces, Prediction, Span
@@ -142,10 +142,10 @@ def _with_less_scratch(layout: Layout, arranged: Callable[[int], Layout], budget
 
 
 def _layout(graph: Graph, calls: tuple[KernelCall, ...], board: Board) -> Layout:
-    calls, (plan, *others) = arrange(graph, calls)
+    calls, plan = arrange(graph, calls)
     predicted = _predict(graph, calls, plan, board)
     if predicted is not None and cost.reaches_slow_ram(board, plan.arena_bytes):
-        for tried in others:  # what is read most may lie at the end that is in fast memory
+        for tried in memory.as_small(graph, calls, plan):  # what is read most may lie in fast memory
             other = _predict(graph, calls, tried, board)
             if other is not None and other.cycles < predicted.cycles:
                 plan, predicted = tried, other

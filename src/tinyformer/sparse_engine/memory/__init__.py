@@ -23,6 +23,7 @@ __all__ = [
     "Placement",
     "PlanError",
     "aliases",
+    "as_small",
     "live_bytes",
     "liveness",
     "plan",
@@ -70,6 +71,24 @@ def plan_with(planner: str, graph: Graph, calls: Sequence[Call]) -> MemoryPlan:
     """Plan the arena with one planner of ``PLANNERS``; arguments and errors are those of ``plan``."""
     shared = aliases(graph, calls)
     return _plan_with(planner, calls, liveness(graph, calls, shared), shared)
+
+
+def as_small(graph: Graph, calls: Sequence[Call], plan: MemoryPlan) -> tuple[MemoryPlan, ...]:
+    """Return other plans that need no more than a plan, and put other buffers at the arena's start.
+
+    That is where a board's fast memory may be. They are the same plan from the other end, and one with all scratch at
+    the start if it is as small.
+
+    Args:
+        graph: shapes and nodes; constants need no data.
+        calls: those that the plan is of.
+        plan: what ``plan`` returned for them.
+    """
+    scratch_first = plan_with("scratch_first", graph, calls)
+    if scratch_first.arena_bytes > plan.arena_bytes:
+        return (plan.mirrored(),)
+    verify(graph, calls, scratch_first)
+    return plan.mirrored(), scratch_first
 
 
 def _plans(calls: Sequence[Call], buffers: Sequence[Buffer], shared: Mapping[str, str]) -> Iterator[MemoryPlan]:
