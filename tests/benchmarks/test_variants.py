@@ -1,5 +1,6 @@
-"""Tables of runs that differ in one thing: what each run file says."""
+"""Tables of runs that differ in one thing: what each run file says, and what is recorded of them."""
 
+import json
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 TABLES = ("table2", "fig10b", "distillation")
+RECORDED = ("distillation",)
 
 
 @pytest.fixture(params=TABLES)
@@ -39,3 +41,13 @@ def test_variants_of_table2_leave_out_what_they_say(monkeypatch: pytest.MonkeyPa
     assert not spaces["no-transformer"].transformer
     assert len(spaces["single-dot"].dots) == 1 < len(spaces["normal"].dots)
     assert (spaces["block-2"].block_sizes, spaces["block-4"].block_sizes) == ((2,), (4,))
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_recorded_table_is_of_the_base_as_it_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    table = import_module(name)
+    record = json.loads((BENCHMARKS / f"{name}.json").read_text())
+    assert record["base"] == base()
+    assert [row["model"] for row in record["rows"]] == [variant.title for variant in table.VARIANTS]
+    assert (BENCHMARKS / f"{name}.md").read_text() == table.to_markdown(record["rows"])
