@@ -38,21 +38,19 @@ def _after_scratch(order: _Order) -> _Order:
 _SCRATCH_FIRST = tuple(map(_after_scratch, _ORDERS))
 
 
-def place(calls: Sequence[Call], buffers: Sequence[Buffer], shared: Mapping[str, str]) -> tuple[Placement, ...]:  # noqa: ARG001 - a planner's signature
+def place(_calls: Sequence[Call], buffers: Sequence[Buffer], _shared: Mapping[str, str]) -> tuple[Placement, ...]:
     """Place every buffer greedily.
 
     Args:
-        calls: not needed.
+        _calls: not needed; a planner has them.
         buffers: the ``liveness`` of a graph.
-        shared: not needed.
+        _shared: not needed.
     """
     return _smallest(buffers, _ORDERS)
 
 
 def place_scratch_first(
-    calls: Sequence[Call],  # noqa: ARG001 - a planner's signature
-    buffers: Sequence[Buffer],
-    shared: Mapping[str, str],  # noqa: ARG001
+    _calls: Sequence[Call], buffers: Sequence[Buffer], _shared: Mapping[str, str]
 ) -> tuple[Placement, ...]:
     """Place scratch at the arena's start, and every other buffer greedily around it; arguments as in ``place``."""
     return _smallest(buffers, _SCRATCH_FIRST)
