@@ -74,14 +74,14 @@ MIXED = Model(
         input_shape=(32, 32, 3),
         classes=10,
         dots=(
-            DotConfig(16, 16, 0, transformer_channels=16, embedding=24, transformer_blocks=1),
-            DotConfig(224, 224, 0, transformer_channels=224, embedding=32, transformer_blocks=1),
+            DotConfig(16, 16, 0, transformer_channels=160, embedding=16, transformer_blocks=1),
+            DotConfig(160, 160, 0, transformer_channels=152, embedding=16, transformer_blocks=1),
         ),
-        candidates=Candidates(transformer=(TransformerCandidate(2, 3, 1), TransformerCandidate(1, 2, 1))),
+        candidates=Candidates(transformer=(TransformerCandidate(9, 2, 1), TransformerCandidate(1, 2, 1))),
     ),
     Path((0, 0, 0, 1, 0)),
 )
-"""Two encoders of three heads over 256 tokens, and wide convolutions: much of both, softmax and prunable weights."""
+"""Nine encoders of two heads over 256 tokens, and wide convolutions: much of both, softmax and prunable weights."""
 
 Append = Callable[[GraphBuilder, LayerSpec, list[str]], str]
 
