@@ -1,10 +1,9 @@
 """What a teacher is worth: one searched model, fine-tuned with the labels alone and with a shipped model's logits too.
 
-    python benchmarks/distillation.py [--base configs/cifar10.toml] [--out runs/variants] [--only NAME ...]
+    python benchmarks/distillation.py [--base configs/cifar10.toml] [--out runs/cifar10] [--only NAME ...]
 
-Both runs search the preset small with the same seed, so that they fine-tune the same model from the same weights; the
-first is also a row of fig10b.py. Writes distillation.json and distillation.md beside itself. An interrupted call goes
-on where it stopped.
+Both runs search the preset small with the same seed, so that they fine-tune the same model from the same weights.
+Writes distillation.json and distillation.md beside itself. An interrupted call goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from variants import HERE, Variant
 
 TEACHER = HERE.parent / "models" / "tinyformer-300k-cifar10" / "checkpoint.safetensors"
 SPACE = {"preset": "small"}
+BASE = "cifar10.toml"
 VARIANTS = (
     Variant("small", "labels alone", SPACE),
     Variant("small-taught", "labels and a teacher", SPACE, finetune={"teacher": str(TEACHER)}),
@@ -31,4 +31,4 @@ def to_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    variants.main("distillation", __doc__, VARIANTS, to_markdown)
+    variants.main("distillation", __doc__, BASE, VARIANTS, to_markdown)

@@ -15,14 +15,14 @@ from tinyformer import config, pipeline
 
 HERE = Path(__file__).parent
 SHAPE_AND_CLASSES = ((32, 32, 3), 10)  # any would do: a space's DoTs do not depend on them
-BASE = HERE.parent / "configs" / "cifar10.toml"
+CONFIGS = HERE.parent / "configs"
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
     """A row of a table.
 
-    Its name, what it changes in ``[space]``, how many DoTs are left, what it changes in ``[finetune]``, and the paper's
+    Its name, what it changes in ``[space]``, ``[supernas]`` and ``[finetune]``, how many DoTs are left, and the paper's
     figures.
     """
 
@@ -30,6 +30,7 @@ class Variant:
     title: str
     space: Mapping[str, Any] = field(default_factory=dict)
     dots: int | None = None
+    supernas: Mapping[str, Any] = field(default_factory=dict)
     finetune: Mapping[str, Any] = field(default_factory=dict)
     paper: Mapping[str, Any] = field(default_factory=dict)
 
@@ -40,14 +41,21 @@ def run_file(base: Mapping[str, Any], variant: Variant) -> config.RunConfig:
     if variant.dots is not None:
         whole = config.parse(base, "the base").space.space(*SHAPE_AND_CLASSES)
         space["dots"] = [asdict(dot) for dot in whole.dots[: variant.dots]]
-    finetune = {**base["finetune"], **variant.finetune}
-    return config.parse({**base, "space": space, "finetune": finetune}, f"{variant.name} of the base")
+    sections = {
+        "space": space,
+        "supernas": {**base["supernas"], **variant.supernas},
+        "finetune": {**base["finetune"], **variant.finetune},
+    }
+    return config.parse({**base, **sections}, f"{variant.name} of the base")
 
 
 def run(base: Mapping[str, Any], variant: Variant, out: Path) -> dict[str, Any]:
-    """Run a variant, or go on with it, and return its row. The space is not judged: it need not suit the limits."""
-    directory = out / variant.name
-    result = pipeline.run(run_file(base, variant), directory, resume=directory.exists(), force=True)
+    """Run a variant, or go on with it, and return its row; a finished one is taken as it is.
+
+    The space is not judged: it need not suit the limits.
+    """
+    directory, wanted = out / variant.name, run_file(base, variant)
+    result = finished(wanted, directory) or pipeline.run(wanted, directory, resume=directory.exists(), force=True)
     return {
         "model": variant.title,
         "accuracy_float": result["accuracy"]["float"],
@@ -62,23 +70,34 @@ def run(base: Mapping[str, Any], variant: Variant, out: Path) -> dict[str, Any]:
     }
 
 
+def finished(wanted: config.RunConfig, directory: Path) -> dict[str, Any] | None:
+    """Return what a run came to if its folder holds it whole."""
+    result = directory / "result.json"
+    if not result.exists() or config.load(directory / "run.toml") != wanted:
+        return None
+    found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+    return found
+
+
 def main(
     name: str,
     doc: str | None,
+    base: str,
     variants: Sequence[Variant],
     to_markdown: Callable[[Sequence[Mapping[str, Any]]], str],
 ) -> None:
     """Run the variants that the command line asks for; write <name>.json and <name>.md after each."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--base", type=Path, default=BASE, help="the run file that the variants change")
-    parser.add_argument("--out", type=Path, default=Path("runs/variants"), help="the folder of the runs")
+    parser.add_argument("--base", type=Path, default=CONFIGS / base, help="the run file that the variants change")
+    parser.add_argument("--out", type=Path, help="the folder of the runs; runs/<name of the base> when left out")
     parser.add_argument("--into", type=Path, default=HERE, help="the folder of the table")
     parser.add_argument("--only", nargs="+", choices=[v.name for v in variants], help="these variants alone")
     arguments = parser.parse_args()
     settings = tomllib.loads(arguments.base.read_text(encoding="utf-8"))
+    out = arguments.out or Path("runs") / arguments.base.stem
     rows: list[dict[str, Any]] = []
     for variant in (v for v in variants if arguments.only is None or v.name in arguments.only):
-        rows.append(run(settings, variant, arguments.out))
+        rows.append(run(settings, variant, out))
         versions = {package: version(package) for package in ("tinyformer", "torch")}
         table = {"command": f"python benchmarks/{name}.py", "base": settings, "rows": rows, "versions": versions}
         (arguments.into / f"{name}.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")

@@ -20,12 +20,12 @@ def table(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Mo
     return import_module(request.param)
 
 
-def base() -> Any:
-    return tomllib.loads((BENCHMARKS.parent / "configs" / "cifar10.toml").read_text())
+def base(table: ModuleType) -> Any:
+    return tomllib.loads((BENCHMARKS.parent / "configs" / table.BASE).read_text())
 
 
 def test_every_variant_is_a_run_file_of_its_own(table: ModuleType) -> None:
-    files = [table.variants.run_file(base(), variant) for variant in table.VARIANTS]
+    files = [table.variants.run_file(base(table), variant) for variant in table.VARIANTS]
     spaces = [file.space.space((32, 32, 3), 10) for file in files]
     assert len({(repr(space), repr(file.finetune)) for space, file in zip(spaces, files, strict=True)}) == len(files)
     assert len({variant.name for variant in table.VARIANTS}) == len(files)
@@ -35,7 +35,7 @@ def test_variants_of_table2_leave_out_what_they_say(monkeypatch: pytest.MonkeyPa
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     table2 = import_module("table2")
     spaces = {
-        variant.name: table2.variants.run_file(base(), variant).space.space((32, 32, 3), 10)
+        variant.name: table2.variants.run_file(base(table2), variant).space.space((32, 32, 3), 10)
         for variant in table2.VARIANTS
     }
     assert not spaces["no-transformer"].transformer
@@ -48,6 +48,6 @@ def test_a_recorded_table_is_of_the_base_as_it_is(name: str, monkeypatch: pytest
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     table = import_module(name)
     record = json.loads((BENCHMARKS / f"{name}.json").read_text())
-    assert record["base"] == base()
+    assert record["base"] == base(table)
     assert [row["model"] for row in record["rows"]] == [variant.title for variant in table.VARIANTS]
     assert (BENCHMARKS / f"{name}.md").read_text() == table.to_markdown(record["rows"])
