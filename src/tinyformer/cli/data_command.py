@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tinyformer.cli.output import JsonFlag, print_json
-from tinyformer.cli.progress import TerminalProgress
+from tinyformer.cli.progress import progress_display
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="digits, fashion_mnist or cifar10.")]
 
@@ -28,8 +28,9 @@ def fetch(name: Name, json: JsonFlag = False) -> None:
     """Download a dataset into the cache, unless it is there, and check its digests."""
     from tinyformer import data
 
-    with TerminalProgress() as progress:
-        progress.stage(f"fetch {name}")
+    with progress_display() as progress:
+        if name in data.names():  # another is an error, and not a stage before it
+            progress.stage(f"fetch {name}")
         directory = data.fetch(name, progress=lambda what, done, total: progress.advance(done, total, what))
     if json:
         print_json({"name": name, "directory": None if directory is None else str(directory)})

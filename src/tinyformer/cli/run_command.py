@@ -9,7 +9,7 @@ import typer
 
 from tinyformer.cli.figures import latency_text
 from tinyformer.cli.output import JsonFlag, console, kilobytes, print_json, table
-from tinyformer.cli.progress import TerminalProgress
+from tinyformer.cli.progress import progress_display
 
 RunFile = Annotated[
     Path | None, typer.Argument(metavar="[RUN.toml]", help="The run file; without one: digits on stm32f746g-disco.")
@@ -42,7 +42,7 @@ def run(
     settings = config.demo() if run_file is None else config.load(run_file)
     again = f"tinyformer run {'' if run_file is None else f'{run_file} '}--out {out} --resume{recording(tensorboard)}"
     try:
-        with TerminalProgress() as progress:
+        with progress_display() as progress:
             result = pipeline.run(settings, out, resume=resume, force=force, progress=progress, tensorboard=tensorboard)
     except KeyboardInterrupt:
         typer.echo(f"interrupted; go on with: {again}", err=True)

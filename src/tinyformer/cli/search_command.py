@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tinyformer.cli.output import JsonFlag, console, kilobytes, print_json, table
-from tinyformer.cli.progress import TerminalProgress
+from tinyformer.cli.progress import progress_display
 from tinyformer.cli.run_command import Force, OutDir, Resume, TensorBoard, recording
 
 RunFile = Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file.")]
@@ -45,7 +45,7 @@ def search(
         print_json(analysis) if json else typer.echo(analysis["verdict"])
         return
     try:
-        with TerminalProgress() as progress:
+        with progress_display() as progress:
             found = pipeline.search(
                 settings, out, resume=resume, force=force, ray=ray, progress=progress, tensorboard=tensorboard
             )
