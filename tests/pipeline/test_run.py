@@ -13,44 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from small_run import RUN_FILE
 from tinyformer import config, pipeline
 from tinyformer.errors import ConfigError, DataError, DoesNotFitError
 from tinyformer.pipeline import proving
 from tinyformer.pipeline.context import RunContext, Silent
 from tinyformer.sparse_engine import compiler
 
-RUN_FILE = """
-name = "tiny"
-seed = 1
-[analysis]
-samples = 4
-threshold = 0.0
-[space]
-preset = "digits"
-[supernas]
-supernets = 2
-paths = 1
-sparsities = 2
-test_paths = 2
-epochs = 1
-batch_size = 64
-[sparsenas]
-candidates = 2
-epochs = 1
-prune_epochs = 1
-ramp_epochs = 1
-batch_size = 64
-[finetune]
-epochs = 2
-ramp_epochs = 1
-batch_size = 64
-[training]
-preset = "digits"
-[calibration]
-samples = 32
-[verify]
-device_samples = 4
-"""
 # not in a result twice: versions of tools and times are the machine's
 STABLE = ("accuracy", "bit_exact", "nonzero_weights", "flash_bytes", "ram_bytes", "instructions", "search")
 

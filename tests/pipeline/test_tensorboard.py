@@ -107,7 +107,7 @@ def test_without_the_package_one_line_says_how_to_get_it(monkeypatch: pytest.Mon
 
 def test_trainings_on_ray_are_not_recorded(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--tensorboard with --ray"):
-        pipeline.search(config.demo(), tmp_path / "out", ray="local", tensorboard=True)
+        pipeline.search(config.demo(), tmp_path / "out", machines=pipeline.Machines(ray="local"), tensorboard=True)
     assert not list(tmp_path.iterdir())
 
 

@@ -17,7 +17,10 @@ RunFile = Annotated[
 OutDir = Annotated[Path, typer.Option("--out", help="The run's folder.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")]
 Force = Annotated[bool, typer.Option("--force", help="Search even a space that the analysis does not accept.")]
-
+Database = Annotated[
+    str | None,
+    typer.Option("--storage", metavar="URL", help="Keep the trials in a database, such as sqlite:///trials.db."),
+]
 TensorBoard = Annotated[
     bool, typer.Option("--tensorboard", help="Write every training's epochs for TensorBoard into <out>/tensorboard.")
 ]
@@ -33,6 +36,7 @@ def run(
     run_file: RunFile = None,
     resume: Resume = False,
     force: Force = False,
+    storage: Database = None,
     tensorboard: TensorBoard = False,
     json: JsonFlag = False,
 ) -> None:
@@ -40,10 +44,18 @@ def run(
     from tinyformer import config, pipeline
 
     settings = config.demo() if run_file is None else config.load(run_file)
-    again = f"tinyformer run {'' if run_file is None else f'{run_file} '}--out {out} --resume{recording(tensorboard)}"
+    again = f"tinyformer run {'' if run_file is None else f'{run_file} '}{to_resume(out, storage, tensorboard)}"
     try:
         with progress_display() as progress:
-            result = pipeline.run(settings, out, resume=resume, force=force, progress=progress, tensorboard=tensorboard)
+            result = pipeline.run(
+                settings,
+                out,
+                resume=resume,
+                force=force,
+                machines=pipeline.Machines(storage),
+                progress=progress,
+                tensorboard=tensorboard,
+            )
     except KeyboardInterrupt:
         typer.echo(f"interrupted; go on with: {again}", err=True)
         raise typer.Exit(130) from None
@@ -53,9 +65,10 @@ def run(
         show(result, out)
 
 
-def recording(tensorboard: bool) -> str:
-    """Return the end of the command that resumes a run."""
-    return " --tensorboard" if tensorboard else ""
+def to_resume(out: Path, storage: str | None, tensorboard: bool, ray: str | None = None) -> str:
+    """Return the end of the command that resumes a run; the database's URL may have a password and is left out."""
+    options = {"--storage URL": storage, f"--ray {ray}": ray, "--tensorboard": tensorboard}
+    return " ".join([f"--out {out}", "--resume", *(option for option, given in options.items() if given)])
 
 
 def _origin(search: dict[str, Any]) -> tuple[str, str]:

@@ -10,12 +10,14 @@ import typer
 
 from tinyformer.cli.output import JsonFlag, console, kilobytes, print_json, table
 from tinyformer.cli.progress import progress_display
-from tinyformer.cli.run_command import Force, OutDir, Resume, TensorBoard, recording
+from tinyformer.cli.run_command import Database, Force, OutDir, Resume, TensorBoard, to_resume
 
 RunFile = Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file.")]
 AnalyzeOnly = Annotated[bool, typer.Option("--analyze-only", help="Stop after the space analysis (Algorithm 1).")]
 Preset = Annotated[str | None, typer.Option("--preset", help="Another search space preset than the run file's.")]
 Ray = Annotated[str | None, typer.Option("--ray", help="Evaluate on Ray: 'auto', or the address of a cluster.")]
+TrialCpus = Annotated[int, typer.Option("--trial-cpus", help="Processors that a trial takes on Ray.")]
+TrialGpus = Annotated[float, typer.Option("--trial-gpus", help="GPUs that a trial takes on Ray; 0.5: two share one.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +32,10 @@ def search(
     force: Force = False,
     analyze_only: AnalyzeOnly = False,
     preset: Preset = None,
+    storage: Database = None,
     ray: Ray = None,
+    trial_cpus: TrialCpus = 1,
+    trial_gpus: TrialGpus = 0.0,
     tensorboard: TensorBoard = False,
     json: JsonFlag = False,
 ) -> None:
@@ -47,10 +52,16 @@ def search(
     try:
         with progress_display() as progress:
             found = pipeline.search(
-                settings, out, resume=resume, force=force, ray=ray, progress=progress, tensorboard=tensorboard
+                settings,
+                out,
+                resume=resume,
+                force=force,
+                machines=pipeline.Machines(storage, ray, trial_cpus, trial_gpus),
+                progress=progress,
+                tensorboard=tensorboard,
             )
     except KeyboardInterrupt:
-        again = f"tinyformer search {run_file} --out {out} --resume{recording(tensorboard)}"
+        again = f"tinyformer search {run_file} {to_resume(out, storage, tensorboard, ray)}"
         typer.echo(f"interrupted; go on with: {again}", err=True)
         raise typer.Exit(130) from None
     if json:

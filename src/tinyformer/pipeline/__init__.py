@@ -1,8 +1,8 @@
 """The whole way: dataset and board in, a proven image and a report out.
 
-A run lives in one folder: ``run.toml`` (resolved), ``search.log`` (trials), ``supernas/`` and ``sparsenas/`` (weights),
-``model.onnx``, ``bundle/``, ``result.json``, ``report.html``, ``tensorboard/`` when asked for, and
-``<name>_features.h`` where the data are no bytes.
+A run lives in one folder: ``run.toml`` (resolved), ``search.log`` (trials, unless a database has them; then
+``search.database``), ``supernas/`` and ``sparsenas/`` (weights), ``model.onnx``, ``bundle/``, ``result.json``,
+``report.html``, ``tensorboard/`` when asked for, and ``<name>_features.h`` where the data are no bytes.
 Every stage keeps there what it finished, so that a run killed at any moment goes on with ``resume``.
 """
 
@@ -19,9 +19,12 @@ from tinyformer.pipeline import features, proving, searching
 from tinyformer.pipeline.context import Progress, RunContext, Silent
 from tinyformer.pipeline.folder import open_folder, write_json
 from tinyformer.pipeline.front import export_front
+from tinyformer.pipeline.machines import Machines
 from tinyformer.sparsenas.checkpoint import save_checkpoint
 
-__all__ = ["Progress", "analyze_space", "run", "search"]
+__all__ = ["Machines", "Progress", "analyze_space", "run", "search"]
+
+HERE = Machines()
 
 
 def analyze_space(config: RunConfig) -> dict[str, Any]:
@@ -42,7 +45,7 @@ def search(
     *,
     resume: bool = False,
     force: bool = False,
-    ray: str | None = None,
+    machines: Machines = HERE,
     progress: Progress | None = None,
     tensorboard: bool = False,
 ) -> dict[str, Any]:
@@ -53,7 +56,8 @@ def search(
         out: the run's folder; new or empty, unless it is resumed.
         resume: go on with what the folder holds.
         force: search although the space analysis does not accept the space.
-        ray: evaluate on Ray: "auto", "local" or a cluster's address.
+        machines: where trials are kept and evaluated. Processes that share a database and the folder search together;
+            all but the first resume.
         progress: is told what goes on.
         tensorboard: write the epochs of every training into ``tensorboard/``, a folder for each; not on Ray.
 
@@ -65,11 +69,8 @@ def search(
         ConfigError: the folder belongs to another run.
         DoesNotFitError: the space is not accepted, or nothing in it fits.
     """
-    if tensorboard and ray is not None:
-        raise ConfigError("--tensorboard with --ray: trainings on Ray are not recorded; leave one of the two out")
-    context = RunContext(config, Path(out), progress or Silent(), tensorboard)
-    open_folder(context, resume)
-    found = searching.search(context, force=force, ray=ray)
+    context = _open(config, out, resume, machines, progress, tensorboard)
+    found = searching.search(context, machines, force=force)
     summary = {**found.summary, "front": export_front(context, found.best)}
     write_json(context.directory / "search.json", summary)
     return summary
@@ -81,6 +82,7 @@ def run(
     *,
     resume: bool = False,
     force: bool = False,
+    machines: Machines = HERE,
     progress: Progress | None = None,
     tensorboard: bool = False,
 ) -> dict[str, Any]:
@@ -96,12 +98,11 @@ def run(
     Raises:
         DoesNotFitError: besides, the image takes longer than the limit.
     """
-    context = RunContext(config, Path(out), progress or Silent(), tensorboard)
-    open_folder(context, resume)
+    context = _open(config, out, resume, machines, progress, tensorboard)
     if context.start is not None:
         trained, summary = context.start, searching.start_summary(config.finetune.start, context.start)
     else:
-        found = searching.search(context, force=force)
+        found = searching.search(context, machines, force=force)
         trained, summary = found.model(), found.summary
     tuned, epochs = searching.fine_tune(context, trained)
     save_checkpoint(context.directory / "checkpoint.safetensors", tuned)
@@ -139,3 +140,13 @@ def run(
     write_json(context.directory / "result.json", result)
     report.write(context.directory)
     return result
+
+
+def _open(
+    config: RunConfig, out: str | Path, resume: bool, machines: Machines, progress: Progress | None, tensorboard: bool
+) -> RunContext:
+    if tensorboard and machines.ray is not None:
+        raise ConfigError("--tensorboard with --ray: trainings on Ray are not recorded; leave one of the two out")
+    context = RunContext(config, Path(out), progress or Silent(), tensorboard)
+    open_folder(context, resume)
+    return context

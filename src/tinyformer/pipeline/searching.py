@@ -11,6 +11,8 @@ from tinyformer import study
 from tinyformer.errors import DoesNotFitError
 from tinyformer.pipeline.context import Progress, RunContext
 from tinyformer.pipeline.epochs import Epochs
+from tinyformer.pipeline.machines import Machines
+from tinyformer.pipeline.studies import Studies, open_studies
 from tinyformer.pipeline.tensorboard import FOLDER, TensorBoard
 from tinyformer.search_space import SearchSpace, path_to_dict, sparsity_to_dict, supernet_to_dict
 from tinyformer.sparsenas import search as sparsenas
@@ -67,7 +69,7 @@ def analysis_summary(analysis: SpaceAnalysis) -> dict[str, Any]:
     }
 
 
-def search(run: RunContext, *, force: bool = False, ray: str | None = None) -> Found:
+def search(run: RunContext, machines: Machines, *, force: bool = False) -> Found:
     """Run Algorithms 1 to 3, resuming what the folder holds.
 
     Raises:
@@ -78,12 +80,13 @@ def search(run: RunContext, *, force: bool = False, ray: str | None = None) -> F
     if not (analysis.acceptable or force):
         raise DoesNotFitError(f"{analysis.to_text()} (--force)")
     with contextlib.ExitStack() as stack:
-        storage = stack.enter_context(study.open_storage(run.directory / "search.log"))
-        executor = None if ray is None else stack.enter_context(study.RayExecutor(ray))
-        supernet = _search_supernet(run, storage, executor)
-        screened = _screen(run, supernet, storage, executor)
-        best = _search_path(run, supernet, screened, storage, executor)
-        trials = study.read_trials(storage)[_SPARSENAS]
+        studies = stack.enter_context(open_studies(run.directory, run.config.name, machines.database))
+        ray = machines.executor()
+        executor = None if ray is None else stack.enter_context(ray)
+        supernet = _search_supernet(run, studies, executor)
+        screened = _screen(run, supernet, studies, executor)
+        best = _search_path(run, supernet, screened, studies, executor)
+        trials = studies.trials(_SPARSENAS)
     return Found(run.space, best, _summary(run, analysis, supernet, screened, best, trials))
 
 
@@ -128,7 +131,7 @@ def network(model: SparseModel) -> SinglePathModel:
     return sparse_actions.restore(model.supernet, model.path, model.weights)
 
 
-def _search_supernet(run: RunContext, storage: study.Storage, executor: study.Executor | None) -> SupernasResult:
+def _search_supernet(run: RunContext, studies: Studies, executor: study.Executor | None) -> SupernasResult:
     settings = run.config.supernas
     run.progress.stage("supernet search", settings.supernets)
     return supernas.search(
@@ -137,15 +140,16 @@ def _search_supernet(run: RunContext, storage: study.Storage, executor: study.Ex
         run.evaluate,
         super_actions.torch_actions(run.dataset, settings, run.config.training, _watch(run, executor)),
         settings,
-        storage=storage,
+        storage=studies.storage,
         directory=run.directory / _SUPERNAS,
         executor=executor,
-        observe=_observer(run.progress, _SUPERNAS),
+        observe=_observer(run.progress, studies.name(_SUPERNAS)),
+        name=studies.name(_SUPERNAS),
     )
 
 
 def _screen(
-    run: RunContext, supernet: SupernasResult, storage: study.Storage, executor: study.Executor | None
+    run: RunContext, supernet: SupernasResult, studies: Studies, executor: study.Executor | None
 ) -> Screened | None:
     """Judge candidates without training, when the run file wants it."""
     settings = run.config.sparsenas
@@ -161,10 +165,10 @@ def _screen(
         run.evaluate,
         sparse_actions.torch_actions(run.dataset, settings, run.config.training, run.quantizing),
         settings,
-        storage=storage,
+        storage=studies.storage,
         executor=executor,
-        observe=_observer(run.progress, _SCREENING),
-        name=_SCREENING,
+        observe=_observer(run.progress, studies.name(_SCREENING)),
+        name=studies.name(_SCREENING),
     )
 
 
@@ -172,7 +176,7 @@ def _search_path(
     run: RunContext,
     supernet: SupernasResult,
     screened: Screened | None,
-    storage: study.Storage,
+    studies: Studies,
     executor: study.Executor | None,
 ) -> SparsenasResult:
     settings = run.config.sparsenas
@@ -186,10 +190,11 @@ def _search_path(
         run.evaluate,
         sparse_actions.torch_actions(run.dataset, settings, run.config.training, run.quantizing, _watch(run, executor)),
         settings,
-        storage=storage,
+        storage=studies.storage,
         directory=run.directory / _SPARSENAS,
         executor=executor,
-        observe=_observer(run.progress, _SPARSENAS),
+        observe=_observer(run.progress, studies.name(_SPARSENAS)),
+        name=studies.name(_SPARSENAS),
         chosen=None if screened is None else screened.choices,
     )
 

@@ -47,10 +47,11 @@ class RayExecutor:
     ``address`` is that of a cluster, "auto" for the one this machine belongs to, or "local" for one of its own.
     Functions and arguments travel pickled; a function is stored on the cluster once. When a worker dies its
     evaluation is repeated elsewhere, ``retries`` times; an exception that the function raises is not retried.
+    Several evaluations share a GPU when each takes a part of one.
 
     Raises:
         MissingExtraError: Ray is not installed.
-        TinyFormerError: there is no cluster at this address.
+        TinyFormerError: there is no cluster at this address, or none of its machines holds an evaluation.
     """
 
     def __init__(
@@ -71,16 +72,29 @@ class RayExecutor:
             reason = str(error).strip().splitlines()[0]
             raise TinyFormerError(f"Ray at '{address}': {reason}; start it with 'ray start --head'") from error
         self._stored: dict[int, tuple[Callable[..., Any], Any]] = {}
-        self._cpus = cpus_per_evaluation
+        self._takes = {"CPU": float(cpus_per_evaluation), "GPU": float(gpus_per_evaluation)}
+        self._require_room(address)
         self._retries = retries
         self._call = self._ray.remote(
             num_cpus=cpus_per_evaluation, num_gpus=gpus_per_evaluation, max_retries=retries, retry_exceptions=False
         )(_call)
 
+    def _require_room(self, address: str) -> None:
+        """Refuse evaluations that no machine of the cluster could ever hold, for which Ray would wait."""
+        for kind, takes in self._takes.items():
+            most = max((node["Resources"].get(kind, 0) for node in self._ray.nodes() if node["Alive"]), default=0)
+            if takes > most:
+                self.close()
+                raise TinyFormerError(
+                    f"Ray at '{address}': an evaluation takes {takes:g} {kind}, the largest machine has {most:g}; "
+                    f"give less with --trial-{kind.lower()}s, or add a machine"
+                )
+
     @property
     def slots(self) -> int:
-        """How many evaluations the cluster's processors hold."""
-        return max(1, int(self._ray.cluster_resources().get("CPU", 1)) // self._cpus)
+        """How many evaluations the cluster's processors and GPUs hold."""
+        has = self._ray.cluster_resources()
+        return max(1, min(int(has.get(kind, 0) / takes) for kind, takes in self._takes.items() if takes))
 
     def submit(self, function: Callable[[A], R], argument: A) -> Future[R]:
         """Start ``function(argument)`` on the cluster."""
@@ -106,7 +120,7 @@ class RayExecutor:
         if isinstance(error, (kinds.WorkerCrashedError, kinds.OutOfMemoryError, kinds.NodeDiedError)):
             return TinyFormerError(
                 f"Ray: an evaluation's worker died {self._retries + 1} times, most likely for want of memory; "
-                "give each evaluation more of the machine (cpus_per_evaluation), then resume"
+                "let each evaluation take more processors (--trial-cpus), so that fewer share a machine, then resume"
             )
         if isinstance(error, kinds.RaySystemError):
             return TinyFormerError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self
@@ -18,6 +19,7 @@ else:
 
 try:
     import optuna
+    import sqlalchemy
     from optuna.storages import BaseStorage, JournalStorage, RDBStorage
     from optuna.storages.journal import JournalFileBackend
 except ImportError as error:
@@ -31,7 +33,8 @@ class Storage:
     """An open storage; use as a context manager.
 
     A journal file is locked while it is open, so that whoever opens it knows that every trial still running belongs
-    to a dead process. A database is shared: other processes may use it at the same time.
+    to a dead process. A database is shared: other processes may use it at the same time. ``location`` is the file or
+    the URL, without a password.
     """
 
     def __init__(self, location: str, backend: BaseStorage, journal: _Journal | None = None) -> None:
@@ -74,7 +77,7 @@ def open_storage(location: str | Path) -> Storage:
     optuna.logging.disable_default_handler()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if isinstance(location, str) and "://" in location:
-        return Storage(location, _open_database(location))
+        return _open_database(location)
     path = Path(location)
     path.parent.mkdir(parents=True, exist_ok=True)
     journal = _Journal(path)
@@ -85,12 +88,24 @@ def open_storage(location: str | Path) -> Storage:
         raise ConfigError(f"{path}: damaged study journal; move it away or choose another folder") from error
 
 
-def _open_database(url: str) -> BaseStorage:
+def _open_database(url: str) -> Storage:
     try:
-        return RDBStorage(url)
+        return Storage(sqlalchemy.make_url(url).render_as_string(hide_password=True), _created(url))
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ConfigError(f"study database: cannot be opened ({reason}); check the URL and its driver") from error
+
+
+def _created(url: str) -> RDBStorage:
+    """Return the database with its tables, which another process may be creating at the same moment."""
+    for pause_s in (0.1, 0.5, 2.0):
+        try:
+            return RDBStorage(url)
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            if not isinstance(error, sqlalchemy.exc.IntegrityError) and "already exists" not in str(error):
+                raise
+            time.sleep(pause_s)
+    return RDBStorage(url)
 
 
 class _Journal(JournalFileBackend):

@@ -1,0 +1,102 @@
+"""Where a run's trials are kept: a journal in its folder, or a database that processes share."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from small_run import RUN_FILE
+from tinyformer import config, pipeline, study
+from tinyformer.errors import ConfigError
+from tinyformer.pipeline.studies import open_studies
+
+
+def trial(studies: pipeline.studies.Studies) -> None:
+    with study.Study(studies.storage, studies.name("stage")) as trials:
+        opened = trials.ask(1)
+        assert opened is not None
+        trials.finish(opened, 0.5)
+
+
+def test_a_journal_is_the_folders_own(tmp_path: Path) -> None:
+    with open_studies(tmp_path, "one", None) as studies:
+        trial(studies)
+        assert [record.objective for record in studies.trials("stage")] == [0.5]
+    assert {path.name for path in tmp_path.iterdir()} == {"search.log", "search.log.lock"}
+    with (
+        pytest.raises(ConfigError, match=r"kept in search\.log; leave --storage out"),
+        open_studies(tmp_path, "one", f"sqlite:///{tmp_path}/trials.db"),
+    ):
+        pass
+
+
+def test_runs_of_two_names_share_a_database(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/trials.db"
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        with open_studies(tmp_path / name, name, url) as studies:
+            trial(studies)
+            assert len(studies.trials("stage")) == 1
+    with study.open_storage(url) as storage:
+        assert set(study.read_trials(storage)) == {"one/stage", "two/stage"}
+
+
+def test_a_folder_remembers_its_database(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/trials.db"
+    with open_studies(tmp_path, "one", url):
+        pass
+    for given, words in ((None, "trials.db; give its URL with --storage"), (f"{url}2", r"trials\.db, not in")):
+        with pytest.raises(ConfigError, match=words), open_studies(tmp_path, "one", given):
+            pass
+
+
+def test_a_password_is_not_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path}/trials.db"
+    opened = study.storage.RDBStorage(url)
+    monkeypatch.setattr(study.storage, "RDBStorage", lambda _: opened)
+    with open_studies(tmp_path, "one", "postgresql://me:secret@host/trials"):
+        pass
+    assert (tmp_path / "search.database").read_text() == "postgresql://me:***@host/trials\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"trial_gpus": 1.0}, "give --ray too"),
+        ({"ray": "local", "trial_cpus": 0}, "--trial-cpus 0"),
+        ({"ray": "local", "trial_gpus": -0.5}, "--trial-gpus -0.5"),
+    ],
+)
+def test_what_a_trial_takes_is_checked(arguments: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        pipeline.Machines(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.full
+def test_processes_that_share_a_database_search_together(tmp_path: Path) -> None:
+    """Two at once give what one gives, every trial counted once, and a run goes on from their search."""
+    file, out, url = tmp_path / "tiny.toml", tmp_path / "shared", f"sqlite:///{tmp_path}/trials.db"
+    file.write_text(RUN_FILE)
+    settings = config.load(file)
+    pipeline.folder.open_folder(pipeline.RunContext(settings, out, pipeline.Silent()), resume=False)
+    program = (
+        "import sys; from pathlib import Path; from tinyformer import config, pipeline; "
+        "pipeline.search(config.load(Path(sys.argv[1])), sys.argv[2], resume=True, "
+        "machines=pipeline.Machines(sys.argv[3]))"
+    )
+    command = [sys.executable, "-c", program, str(file), str(out), url]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
+    for process in processes:
+        _, errors = process.communicate(timeout=600)
+        assert process.returncode == 0, errors.decode()
+    together = json.loads((out / "search.json").read_text())
+    alone = pipeline.search(settings, tmp_path / "alone")
+    assert together["trials"] == json.loads(json.dumps(alone["trials"]))
+    assert (together["supernets_seen"], together["candidates_seen"]) == (2, 2)
+    with study.open_storage(url) as storage:
+        for name, trials in study.read_trials(storage).items():
+            assert [record.index for record in trials] == list(range(len(trials))), name
+    result = pipeline.run(settings, out, resume=True, machines=pipeline.Machines(url))
+    assert result["search"]["trials"] == alone["trials"]
