@@ -17,7 +17,7 @@ from tinyformer.search_space import (
     SupernetConfig,
     count_parameters,
 )
-from tinyformer.sparsenas.actions import PruningRun, SparsenasActions
+from tinyformer.sparsenas.actions import PruningRun, QuantizedRun, SparsenasActions
 from tinyformer.study import Arrays
 from tinyformer.supernas.actions import SupernasActions
 
@@ -129,6 +129,13 @@ def sparsenas_actions(
         calls("prune on")
         net.did("prune", sparsity, run.ramp_epochs, run.epochs, run.seed)
 
+    def train_quantized(net: FakeNet, sparsity: SparsityConfig, run: QuantizedRun) -> None:
+        calls("train_quantized")
+        run.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        run.checkpoint.write_text("half way")
+        calls("train_quantized on")
+        net.did("train_quantized", sparsity, run.epochs, run.learning_rate, run.seed)
+
     def weights(net: FakeNet) -> Arrays:
         calls("weights")
         return net.arrays()
@@ -146,4 +153,4 @@ def sparsenas_actions(
         calls("int8_accuracy")
         return net.value * 0.99
 
-    return SparsenasActions(inherit, restore, train, prune, weights, accuracy, judge, int8_accuracy)
+    return SparsenasActions(inherit, restore, train, prune, train_quantized, weights, accuracy, judge, int8_accuracy)

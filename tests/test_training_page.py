@@ -15,9 +15,14 @@ from tinyformer.search_space import SparsityConfig, count_parameters, sample_pat
 PAGE = Path(__file__).parents[1] / "docs" / "training.md"
 
 
+def blocks() -> list[str]:
+    return re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+
+
 def test_the_teacher_of_the_page_is_one_big_dense_model_that_fits(tmp_path: Path) -> None:
-    with_a_teacher, board_file, run_file = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    with_a_teacher, board_file, run_file, aware = blocks()
     assert config.parse(tomllib.loads(with_a_teacher)).finetune.teacher
+    assert config.parse(tomllib.loads(aware)).finetune.qat_epochs
     path = tmp_path / tomllib.loads(run_file)["board"]
     path.write_text(board_file, encoding="utf-8")
     board, run = boards.load(path), config.parse(tomllib.loads(run_file))

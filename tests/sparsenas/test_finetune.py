@@ -46,12 +46,14 @@ def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
     assert calls.names == ["restore", "accuracy", "int8_accuracy"]
 
 
-@pytest.mark.parametrize("kill_at", range(6))
+@pytest.mark.parametrize("kill_at", range(8))
 def test_killed_anywhere_it_ends_as_uninterrupted(kill_at: int, tmp_path: Path) -> None:
-    expected = run(tmp_path / "whole")
+    settings = FinetuneSettings(qat_epochs=3)
+    expected = run(tmp_path / "whole", settings=settings)
+    assert [path.name for path in (tmp_path / "whole").iterdir()] == ["finetuned.safetensors"]
     with pytest.raises(Killed):
-        run(tmp_path / "parts", Calls(kill_at))
-    result = run(tmp_path / "parts")
+        run(tmp_path / "parts", Calls(kill_at), settings=settings)
+    result = run(tmp_path / "parts", settings=settings)
     assert result.accuracies == expected.accuracies
     assert result.weights.read_bytes() == expected.weights.read_bytes()
 
@@ -100,9 +102,17 @@ def test_another_teacher_does_not_go_on_from_what_the_first_left_half_done(tmp_p
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0, "ramp_epochs": 0}, {"ramp_epochs": -1}, {"ramp_epochs": 301}, {"batch_size": 0}]
+    "wrong",
+    [
+        {"epochs": 0, "ramp_epochs": 0},
+        {"ramp_epochs": -1},
+        {"ramp_epochs": 301},
+        {"batch_size": 0},
+        {"qat_epochs": -1},
+        {"qat_learning_rate": 0.0},
+    ],
 )
-def test_settings_out_of_range(wrong: dict[str, int]) -> None:
+def test_settings_out_of_range(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="allowed"):
         FinetuneSettings(**wrong)
 
@@ -116,3 +126,15 @@ def test_without_epochs_a_model_stays_as_it_is(tmp_path: Path) -> None:
         FinetuneSettings(epochs=0, ramp_epochs=0)
     with pytest.raises(ConfigError, match="teacher = 'big' with epochs = 0; allowed: with 1 epoch or more"):
         FinetuneSettings(epochs=0, ramp_epochs=0, start="model.safetensors", teacher="big")
+
+
+def test_quantisation_aware_epochs_come_last_and_leave_their_log(tmp_path: Path) -> None:
+    calls = Calls()
+    result = run(tmp_path, calls, settings=FinetuneSettings(qat_epochs=2))
+    assert [name for name in calls.names if name in {"prune", "train_quantized"}] == ["prune", "train_quantized"]
+    assert [log.name for log in result.logs] == ["finetuning.csv", "quantised.csv"]
+    alone = FinetuneSettings(epochs=0, ramp_epochs=0, qat_epochs=2, start="model.safetensors", teacher="big")
+    calls = Calls()
+    result = run(tmp_path / "alone", calls, settings=alone)
+    assert "prune" not in calls.names
+    assert [log.name for log in result.logs] == ["quantised.csv"]

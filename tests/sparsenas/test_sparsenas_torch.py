@@ -12,18 +12,21 @@ import torch
 
 from search_fakes import fake_resources
 from tiny_search import RECIPE, SPACE, dataset
+from tinyformer import data
 from tinyformer.pruning import GradualPruning
+from tinyformer.quantization import CalibrationSettings, QuantizationSettings
 from tinyformer.resources import Limits
-from tinyformer.search_space import SparsityConfig, layer_sparsities, sample_path, sample_supernet
+from tinyformer.search_space import SparsityConfig, layer_sparsities, preset, sample_path, sample_supernet
 from tinyformer.sparsenas import finetune as stage_two
 from tinyformer.sparsenas import search as stage_one
 from tinyformer.sparsenas import torch_actions as torch_actions_module
-from tinyformer.sparsenas.actions import PruningRun
+from tinyformer.sparsenas.actions import PruningRun, QuantizedRun
 from tinyformer.sparsenas.settings import FinetuneSettings, SparsenasSettings
 from tinyformer.sparsenas.torch_actions import inherit, restore, torch_actions
 from tinyformer.study import load_arrays, open_storage
-from tinyformer.supernet import Supernet, extract
+from tinyformer.supernet import SinglePathModel, Supernet, extract
 from tinyformer.supernet.arrays import to_arrays
+from tinyformer.training.settings import PRESETS as TRAINING
 
 SETTINGS = SparsenasSettings(
     candidates=2, epochs=4, prune_epochs=4, ramp_epochs=3, batch_size=16, learning_rate=5e-3, int8_samples=32
@@ -81,6 +84,33 @@ def test_sparsity_rises_during_the_ramp_only(supernet: Supernet, monkeypatch: py
     monkeypatch.setattr(torch_actions_module, "GradualPruning", Watched)
     torch_actions(dataset(), SETTINGS, RECIPE).prune(extract(supernet, PATH), HALF, PruningRun(2, 4, seed=1))
     assert rises[0] < rises[1] == rises[2] == rises[3]
+
+
+@pytest.mark.slow
+def test_quantisation_aware_training_wins_back_what_coarse_ranges_cost(tmp_path: Path) -> None:
+    """Ranges that clip every fifth value ruin the int8 model, until it is trained with them; zeros stay zero."""
+    digits, space = data.load("digits", validation_fraction=0.3), preset("digits")
+    config = sample_supernet(space, np.random.default_rng(0))
+    path = sample_path(config, np.random.default_rng(1))
+    sparsity = SparsityConfig.uniform(config, 0.6, 2)
+    clipping = QuantizationSettings(CalibrationSettings("percentile", 80.0, samples=64))
+    settings = SparsenasSettings(batch_size=64, learning_rate=6e-3, int8_samples=400)
+    actions = torch_actions(digits, settings, TRAINING["digits"], clipping)
+    model = SinglePathModel(config, path, torch.Generator().manual_seed(0))
+    actions.prune(model, sparsity, PruningRun(4, 8, seed=1))
+    pruned = to_arrays(model)
+    before = actions.int8_accuracy(model)
+    log = tmp_path / "quantised.csv"
+    actions.train_quantized(model, sparsity, QuantizedRun(3, 1e-3, 1, tmp_path / "half.safetensors", log))
+    after = actions.int8_accuracy(model)
+    assert before < 0.6
+    assert after > 0.8
+    with log.open(newline="") as file:
+        simulated = float(list(csv.DictReader(file))[-1]["validation_accuracy"])
+    assert simulated == pytest.approx(after, abs=0.04)
+    for name in layer_sparsities(config, path, sparsity):
+        was_zero = pruned[f"{name}.weight"] == 0
+        assert not to_arrays(model)[f"{name}.weight"][was_zero].any(), name
 
 
 def test_a_long_run_writes_a_log_and_is_watched(supernet: Supernet, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def start_summary(file: str, model: SparseModel) -> dict[str, Any]:
 def fine_tune(run: RunContext, model: SparseModel) -> tuple[SparseModel, tuple[EpochRow, ...]]:
     """Run stage two; return the fine-tuned model and the epochs of its training."""
     settings = run.config.finetune
-    run.progress.stage("fine-tuning", settings.epochs)
+    run.progress.stage("fine-tuning", settings.epochs + settings.qat_epochs)
     teacher = run.teacher
     actions = sparse_actions.torch_actions(
         run.dataset,
@@ -117,7 +117,8 @@ def fine_tune(run: RunContext, model: SparseModel) -> tuple[SparseModel, tuple[E
         directory=run.directory / _SPARSENAS, teacher="" if teacher is None else teacher.sha256,
     )  # fmt: skip
     weights, _ = study.load_arrays(tuned.weights)
-    return replace(model, weights=weights), read_log(tuned.log) if settings.epochs else ()
+    epochs = [row for log in tuned.logs for row in read_log(log)]
+    return replace(model, weights=weights), tuple(replace(row, epoch=i) for i, row in enumerate(epochs, 1))
 
 
 def teacher_summary(run: RunContext) -> dict[str, str] | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tinyformer.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    from tinyformer.quantization.aware import QuantizedForward
     from tinyformer.quantization.block_pruning import prune
     from tinyformer.quantization.calibration import CalibrationSettings, Ranges, calibrate
     from tinyformer.quantization.canonical import canonicalize
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tinyformer.quantization.runtime import accuracy, predict
 
 _HOME = {
+    "QuantizedForward": "aware",
     "CalibrationSettings": "calibration",
     "Ranges": "calibration",
     "calibrate": "calibration",
@@ -46,6 +48,7 @@ __all__ = [
     "CalibrationSettings",
     "InputQuantization",
     "QuantizationSettings",
+    "QuantizedForward",
     "Ranges",
     "accuracy",
     "apply_ranges",

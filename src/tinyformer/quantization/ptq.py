@@ -106,7 +106,7 @@ def apply_ranges(
     Raises:
         UnsupportedModelError: the result would break the integer contract.
     """
-    activations = {name: _activation_params(*limits) for name, limits in ranges.items()}
+    activations = {name: activation_params(*limits) for name, limits in ranges.items()}
     activations |= {
         node.output[0]: (SOFTMAX_SCALE, SOFTMAX_ZERO_POINT) for node in model.graph.node if node.op_type == "Softmax"
     }
@@ -178,7 +178,7 @@ def _in_order(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
     return result
 
 
-def _activation_params(low: float, high: float) -> tuple[float, int]:
+def activation_params(low: float, high: float) -> tuple[float, int]:
     """Return scale and zero point of int8 that cover a range and represent zero exactly."""
     low, high = min(low, 0.0), max(high, 0.0)
     if high - low < _LEAST_RANGE:

@@ -30,6 +30,18 @@ class PruningRun:
 
 
 @dataclass(frozen=True, slots=True)
+class QuantizedRun:
+    """One run of quantisation-aware training; the fields are those of ``PruningRun``."""
+
+    epochs: int
+    learning_rate: float
+    seed: int
+    checkpoint: pathlib.Path
+    log: pathlib.Path
+    name: str = "quantised"
+
+
+@dataclass(frozen=True, slots=True)
 class SparsenasActions(Generic[M]):
     """What Algorithm 3 and stage two do to a single-path model M. Each must be deterministic.
 
@@ -38,6 +50,7 @@ class SparsenasActions(Generic[M]):
         restore: return a path's model with its own weights.
         train: train a model for epochs; the second integer seeds the order of data, the string names the training.
         prune: prune a model to a sparsity configuration by AGP while it trains.
+        train_quantized: train a pruned model as its int8 version computes; zero blocks stay zero.
         weights: return a model's weights.
         accuracy: return a float model's accuracy on the validation split, 0 to 1.
         judge: prune a model that has just inherited its weights in one shot, and return its accuracy there, untrained.
@@ -48,6 +61,7 @@ class SparsenasActions(Generic[M]):
     restore: Callable[[SupernetConfig, Path, Arrays], M]
     train: Callable[[M, int, int, str], None]
     prune: Callable[[M, SparsityConfig, PruningRun], None]
+    train_quantized: Callable[[M, SparsityConfig, QuantizedRun], None]
     weights: Callable[[M], Arrays]
     accuracy: Callable[[M], float]
     judge: Callable[[M, SparsityConfig], float]

@@ -16,7 +16,7 @@ from tinyformer.search_space import (
     path_to_dict,
     sparsity_to_dict,
 )
-from tinyformer.sparsenas.actions import PruningRun, SparsenasActions
+from tinyformer.sparsenas.actions import PruningRun, QuantizedRun, SparsenasActions
 from tinyformer.sparsenas.settings import FinetuneSettings
 from tinyformer.study import Arrays, Json, find_arrays, identity, save_arrays
 
@@ -29,12 +29,12 @@ M = TypeVar("M")
 class FinetuneResult:
     """The fine-tuned model.
 
-    ``weights`` is a safetensors file of its sparse weights, ``log`` a CSV file of the epochs, which is missing without
-    any; ``accuracies`` are on the validation split.
+    ``weights`` is a safetensors file of its sparse weights, ``logs`` CSV files of the epochs, in order; ``accuracies``
+    are on the validation split.
     """
 
     weights: pathlib.Path
-    log: pathlib.Path
+    logs: tuple[pathlib.Path, ...]
     accuracies: Mapping[str, float]
 
 
@@ -49,11 +49,11 @@ def finetune(
     directory: pathlib.Path,
     teacher: str = "",
 ) -> FinetuneResult:
-    """Prune a trained model to its sparsity configuration and fine-tune it.
+    """Prune a trained model to its sparsity configuration and fine-tune it, at the end as its int8 version computes.
 
-    Writes ``finetuned.safetensors`` and ``finetuning.csv`` (the epochs) into ``directory`` and, while it runs, a
-    checkpoint from which an interrupted call with the same arguments goes on. What a finished call wrote is not trained
-    again.
+    Writes ``finetuned.safetensors``, ``finetuning.csv`` and ``quantised.csv`` (the epochs) into ``directory`` and,
+    while it runs, checkpoints from which an interrupted call with the same arguments goes on. What a finished call
+    wrote is not trained again.
 
     Args:
         supernet: the supernet that the path runs through.
@@ -74,15 +74,26 @@ def finetune(
         **({"teacher": teacher} if teacher else {}),
     }
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:8]
-    file, checkpoint = directory / "finetuned.safetensors", directory / f"finetuning-{digest}.safetensors"
-    log = directory / "finetuning.csv"
+    file = directory / "finetuned.safetensors"
+    checkpoints = [directory / f"{stage}-{digest}.safetensors" for stage in ("finetuning", "quantised")]
+    logs = [directory / "finetuning.csv", directory / "quantised.csv"]
     found = find_arrays(file, description)
     model = actions.restore(supernet, path, weights if found is None else found)
     if found is None:
         if settings.epochs:
-            run = PruningRun(settings.ramp_epochs, settings.epochs, settings.seed, checkpoint, log, "fine-tuning")
+            run = PruningRun(
+                settings.ramp_epochs, settings.epochs, settings.seed, checkpoints[0], logs[0], "fine-tuning"
+            )
             actions.prune(model, sparsity, run)
+        if settings.qat_epochs:
+            actions.train_quantized(
+                model,
+                sparsity,
+                QuantizedRun(settings.qat_epochs, settings.qat_learning_rate, settings.seed, checkpoints[1], logs[1]),
+            )
         save_arrays(file, actions.weights(model), description)
-        checkpoint.unlink(missing_ok=True)
+        for checkpoint in checkpoints:
+            checkpoint.unlink(missing_ok=True)
     accuracies = {"pruned": actions.accuracy(model), "int8": actions.int8_accuracy(model)}
-    return FinetuneResult(file, log, accuracies)
+    trained = (settings.epochs, settings.qat_epochs)
+    return FinetuneResult(file, tuple(log for log, epochs in zip(logs, trained, strict=True) if epochs), accuracies)

@@ -64,6 +64,9 @@ class FinetuneSettings:
     ``epochs`` 0 it is only quantised, compiled and proven anew. ``teacher`` is the checkpoint of a model whose logits
     enter the loss.
 
+    ``qat_epochs`` more train the pruned model as its int8 version computes (quantisation-aware), at
+    ``qat_learning_rate`` at its peak.
+
     Raises:
         ConfigError: a count is out of range.
     """
@@ -72,6 +75,8 @@ class FinetuneSettings:
     ramp_epochs: int = 100
     batch_size: int = 128
     learning_rate: float = 55e-5
+    qat_epochs: int = 0
+    qat_learning_rate: float = 55e-6
     int8_samples: int = 5000
     start: str = ""
     teacher: str = ""
@@ -82,7 +87,12 @@ class FinetuneSettings:
             raise ConfigError(f"finetune: ramp_epochs = {self.ramp_epochs}; allowed: 0 to epochs ({self.epochs})")
         if self.epochs < 1 and not (self.epochs == 0 and self.start):
             raise ConfigError(f"finetune: epochs = {self.epochs}; allowed: 1 or more, with start also 0")
-        if self.teacher and not self.epochs:
+        if self.qat_epochs < 0 or self.qat_learning_rate <= 0:
+            raise ConfigError(
+                f"finetune: qat_epochs = {self.qat_epochs}, qat_learning_rate = {self.qat_learning_rate}; "
+                "allowed: 0 or more, above 0"
+            )
+        if self.teacher and not self.epochs + self.qat_epochs:
             raise ConfigError(f"finetune: teacher = '{self.teacher}' with epochs = 0; allowed: with 1 epoch or more")
         for name in ("batch_size", "int8_samples"):
             if getattr(self, name) < 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,8 @@ from torch import nn
 from tinyformer import quantization
 from tinyformer.data import Dataset
 from tinyformer.pruning import GradualPruning, one_shot
-from tinyformer.search_space import Path, SparsityConfig, SupernetConfig, layer_sparsities
-from tinyformer.sparsenas.actions import PruningRun, SparsenasActions
+from tinyformer.search_space import BlockSparsity, Path, SparsityConfig, SupernetConfig, layer_sparsities
+from tinyformer.sparsenas.actions import PruningRun, QuantizedRun, SparsenasActions
 from tinyformer.sparsenas.settings import FinetuneSettings, SparsenasSettings
 from tinyformer.study import Arrays
 from tinyformer.supernet import (
@@ -54,6 +54,7 @@ def torch_actions(
         restore=restore,
         train=work.train,
         prune=work.prune,
+        train_quantized=work.train_quantized,
         weights=to_arrays,
         accuracy=work.accuracy,
         judge=work.judge,
@@ -99,10 +100,7 @@ class _Work:
 
     def prune(self, model: SinglePathModel, sparsity: SparsityConfig, run: PruningRun) -> None:
         data = self.dataset
-        targets = layer_sparsities(model.config, model.path, sparsity)
-        pruning = GradualPruning(
-            {name: target for name, target in targets.items() if target.sparsity}, end=run.ramp_epochs / run.epochs
-        )
+        pruning = GradualPruning(_pruned(model, sparsity), end=run.ramp_epochs / run.epochs)
         fit(
             model,
             data.x_train,
@@ -118,28 +116,56 @@ class _Work:
             teacher=self.teacher,
         )
 
+    def train_quantized(self, model: SinglePathModel, sparsity: SparsityConfig, run: QuantizedRun) -> None:
+        data = self.dataset
+        recipe = stage_recipe(self.recipe, run.epochs, self.settings.batch_size, run.learning_rate)
+        fit(
+            model,
+            data.x_train,
+            data.y_train,
+            replace(recipe, precision="fp32"),  # bfloat16 has no finer steps than int8
+            mean=data.mean,
+            std=data.std,
+            seed=run.seed,
+            validation=(data.x_val, data.y_val),
+            forward=quantization.QuantizedForward(model, self._calibration_inputs(), self.quantizing.calibration),
+            callbacks=[
+                GradualPruning(_pruned(model, sparsity), end=0.0),
+                *self.watch(run.name),
+                LogFile(run.log),
+            ],
+            checkpoint=run.checkpoint,
+            resume=True,
+            teacher=self.teacher,
+        )
+
     def accuracy(self, model: SinglePathModel) -> float:
         data = self.dataset
         return evaluate(model, data.x_val, data.y_val, mean=data.mean, std=data.std)
 
     def judge(self, model: SinglePathModel, sparsity: SparsityConfig) -> float:
         """Prune, let batch norm see training images once, then count."""
-        data, targets = self.dataset, layer_sparsities(model.config, model.path, sparsity)
-        one_shot(model, {name: target for name, target in targets.items() if target.sparsity})
+        data = self.dataset
+        one_shot(model, _pruned(model, sparsity))
         images = recalibration_images(data.x_train)
         recalibrate(model, image_batches(images, mean=data.mean, std=data.std, batch_size=RECALIBRATION_BATCH))
         return self.accuracy(model)
 
     def int8_accuracy(self, model: SinglePathModel) -> float:
         data, generator = self.dataset, np.random.default_rng(self.settings.seed)
-        samples = self.quantizing.calibration.samples
-        calibration = self._inputs(data.x_train[generator.permutation(len(data.x_train))[:samples]])
+        calibration = self._calibration_inputs(generator)
         chosen = generator.permutation(len(data.x_val))[: self.settings.int8_samples]
         settings = quantization.QuantizationSettings(
             self.quantizing.calibration, quantization.InputQuantization.of_bytes(data.mean, data.std)
         )
         model_int8 = quantization.quantize_model(quantization.to_onnx(model), calibration, settings)
         return quantization.accuracy(model_int8, self._inputs(data.x_val[chosen]), data.y_val[chosen])
+
+    def _calibration_inputs(self, generator: np.random.Generator | None = None) -> npt.NDArray[np.float32]:
+        """Return the training images that ranges are found on, drawn by the seed."""
+        images = self.dataset.x_train
+        order = (generator or np.random.default_rng(self.settings.seed)).permutation(len(images))
+        return self._inputs(images[order[: self.quantizing.calibration.samples]])
 
     def _recipe(self, epochs: int) -> TrainingSettings:
         return stage_recipe(self.recipe, epochs, self.settings.batch_size, self.settings.learning_rate)
@@ -148,3 +174,9 @@ class _Work:
         data = self.dataset
         inputs: npt.NDArray[np.float32] = normalize(torch.from_numpy(images), data.mean, data.std).numpy()
         return inputs
+
+
+def _pruned(model: SinglePathModel, sparsity: SparsityConfig) -> dict[str, BlockSparsity]:
+    """Return the layers of a model that a configuration prunes."""
+    targets = layer_sparsities(model.config, model.path, sparsity)
+    return {name: target for name, target in targets.items() if target.sparsity}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +51,7 @@ def count_macs(model: nn.Module, images: Tensor, forward: Forward) -> int:
 
     def add(module: nn.Module, _: object, output: Tensor) -> None:
         nonlocal total
-        weight = module.get_parameter("weight")
+        weight = cast(Tensor, module.weight)  # no parameter where a forward computes it
         total += output.numel() * weight[0].numel() // len(images)
 
     hooks = [m.register_forward_hook(add) for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
