@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,12 +76,24 @@ def test_what_a_trial_takes_is_checked(arguments: dict[str, object], words: str)
         pipeline.Machines(**arguments)  # type: ignore[arg-type]
 
 
+@pytest.fixture(scope="module")
+def settings() -> config.RunConfig:
+    return config.parse(tomllib.loads(RUN_FILE))
+
+
+@pytest.fixture(scope="module")
+def alone(settings: config.RunConfig, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What one process finds."""
+    return pipeline.search(settings, tmp_path_factory.mktemp("alone"))
+
+
 @pytest.mark.full
-def test_processes_that_share_a_database_search_together(tmp_path: Path) -> None:
+def test_processes_that_share_a_database_search_together(
+    settings: config.RunConfig, alone: dict[str, Any], tmp_path: Path
+) -> None:
     """Two at once give what one gives, every trial counted once, and a run goes on from their search."""
     file, out, url = tmp_path / "tiny.toml", tmp_path / "shared", f"sqlite:///{tmp_path}/trials.db"
     file.write_text(RUN_FILE)
-    settings = config.load(file)
     pipeline.folder.open_folder(pipeline.RunContext(settings, out, pipeline.Silent()), resume=False)
     program = (
         "import sys; from pathlib import Path; from tinyformer import config, pipeline; "
@@ -92,7 +106,6 @@ def test_processes_that_share_a_database_search_together(tmp_path: Path) -> None
         _, errors = process.communicate(timeout=600)
         assert process.returncode == 0, errors.decode()
     together = json.loads((out / "search.json").read_text())
-    alone = pipeline.search(settings, tmp_path / "alone")
     assert together["trials"] == json.loads(json.dumps(alone["trials"]))
     assert (together["supernets_seen"], together["candidates_seen"]) == (2, 2)
     with study.open_storage(url) as storage:
@@ -100,3 +113,14 @@ def test_processes_that_share_a_database_search_together(tmp_path: Path) -> None
             assert [record.index for record in trials] == list(range(len(trials))), name
     result = pipeline.run(settings, out, resume=True, machines=pipeline.Machines(url))
     assert result["search"]["trials"] == alone["trials"]
+
+
+@pytest.mark.full
+def test_on_ray_a_search_gives_what_one_process_gives(
+    settings: config.RunConfig, alone: dict[str, Any], tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    found = pipeline.search(settings, tmp_path / "ray", machines=pipeline.Machines(ray="local"))
+    for key in ("supernets_seen", "candidates_seen", "path", "sparsity", "best_accuracies"):
+        assert found[key] == alone[key], key
+    assert [trial["accuracy"] for trial in found["trials"]] == [trial["accuracy"] for trial in alone["trials"]]
