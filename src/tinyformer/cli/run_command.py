@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tinyformer.cli import extras
 from tinyformer.cli.figures import latency_text
 from tinyformer.cli.output import JsonFlag, console, kilobytes, print_json, table
 from tinyformer.cli.progress import progress_display
@@ -41,6 +42,7 @@ def run(
     json: JsonFlag = False,
 ) -> None:
     """Search, prune, quantise, compile and prove a model; writes result.json and report.html into the folder."""
+    extras.require("run", extras.RUN)
     from tinyformer import config, pipeline
 
     settings = config.demo() if run_file is None else config.load(run_file)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tinyformer.cli import extras
 from tinyformer.cli.output import JsonFlag, console, kilobytes, print_json, table
 from tinyformer.cli.progress import progress_display
 from tinyformer.cli.run_command import Database, Force, OutDir, Resume, TensorBoard, to_resume
@@ -40,6 +41,7 @@ def search(
     json: JsonFlag = False,
 ) -> None:
     """Search the supernet (Algorithms 1 and 2) and the sparse single-path model (Algorithm 3)."""
+    extras.require("search", extras.SEARCH)
     from tinyformer import config, pipeline
 
     settings = config.load(run_file)
