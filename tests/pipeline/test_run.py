@@ -161,6 +161,13 @@ def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
 
 
+def test_what_a_killed_process_was_writing_is_no_other_thing(tmp_path: Path) -> None:
+    (tmp_path / "run.toml.123.part").write_text("na")
+    context = RunContext(config.parse({}), tmp_path, Silent())
+    pipeline.folder.open_folder(context, resume=True)
+    assert config.load(tmp_path / "run.toml") == context.config
+
+
 def test_a_mistake_in_the_data_leaves_no_folder_behind(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         pipeline.run(config.parse({"data": {"name": "npz", "path": str(tmp_path / "none.npz")}}), tmp_path / "out")

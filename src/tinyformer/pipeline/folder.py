@@ -11,6 +11,8 @@ from tinyformer.config import RunConfig, load
 from tinyformer.errors import ConfigError
 from tinyformer.pipeline.context import RunContext
 
+PART = ".part"  # of files that are being written, or were when their process was killed
+
 
 def open_folder(run: RunContext, resume: bool) -> None:
     """Create the run's folder, or check that it belongs to the same run; a mistake in the run file leaves none behind.
@@ -26,7 +28,7 @@ def open_folder(run: RunContext, resume: bool) -> None:
             raise ConfigError(f"{directory} holds a run: go on with --resume, or choose another folder")
         if not _same_run(resolved, run.config):
             raise ConfigError(f"{directory} holds a run of another run file: choose another folder")
-    elif directory.exists() and any(directory.iterdir()):
+    elif directory.exists() and any(path.suffix != PART for path in directory.iterdir()):
         raise ConfigError(f"{directory} is not empty and holds no run: choose another folder")
     run.prepare()
     directory.mkdir(parents=True, exist_ok=True)
@@ -43,7 +45,7 @@ def _same_run(resolved: Path, config: RunConfig) -> bool:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")  # other processes may write the same file
+    beside = path.with_name(f"{path.name}.{os.getpid()}{PART}")  # other processes may write the same file
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)
 
