@@ -86,7 +86,10 @@ def main(
     variants: Sequence[Variant],
     to_markdown: Callable[[Sequence[Mapping[str, Any]]], str],
 ) -> None:
-    """Run the variants that the command line asks for; write <name>.json and <name>.md after each."""
+    """Run the variants that the command line asks for; write <name>.json and <name>.md after each.
+
+    With ``--only`` the rows of the others stay as they are recorded, if that was with the same base.
+    """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", type=Path, default=CONFIGS / base, help="the run file that the variants change")
     parser.add_argument("--out", type=Path, help="the folder of the runs; runs/<name of the base> when left out")
@@ -95,11 +98,18 @@ def main(
     arguments = parser.parse_args()
     settings = tomllib.loads(arguments.base.read_text(encoding="utf-8"))
     out = arguments.out or Path("runs") / arguments.base.stem
-    rows: list[dict[str, Any]] = []
+    rows = recorded(arguments.into / f"{name}.json", settings) if arguments.only else {}
     for variant in (v for v in variants if arguments.only is None or v.name in arguments.only):
-        rows.append(run(settings, variant, out))
+        rows[variant.title] = run(settings, variant, out)
+        known = [rows[v.title] for v in variants if v.title in rows]
         versions = {package: version(package) for package in ("tinyformer", "torch")}
-        table = {"command": f"python benchmarks/{name}.py", "base": settings, "rows": rows, "versions": versions}
+        table = {"command": f"python benchmarks/{name}.py", "base": settings, "rows": known, "versions": versions}
         (arguments.into / f"{name}.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
-        (arguments.into / f"{name}.md").write_text(to_markdown(rows), encoding="utf-8")
-        print(to_markdown(rows[-1:]).splitlines()[-1])
+        (arguments.into / f"{name}.md").write_text(to_markdown(known), encoding="utf-8")
+        print(to_markdown([rows[variant.title]]).splitlines()[-1])
+
+
+def recorded(path: Path, base: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the rows that are recorded of a base, by title."""
+    record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"base": None}
+    return {row["model"]: row for row in record["rows"]} if record["base"] == base else {}

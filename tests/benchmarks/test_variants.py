@@ -11,7 +11,7 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 TABLES = ("table2", "fig10b", "distillation")
-RECORDED = ("distillation",)
+RECORDED = ("distillation", "table2")
 
 
 @pytest.fixture(params=TABLES)
@@ -51,3 +51,21 @@ def test_a_recorded_table_is_of_the_base_as_it_is(name: str, monkeypatch: pytest
     assert record["base"] == base(table)
     assert [row["model"] for row in record["rows"]] == [variant.title for variant in table.VARIANTS]
     assert (BENCHMARKS / f"{name}.md").read_text() == table.to_markdown(record["rows"])
+
+
+def test_with_only_the_rows_of_the_others_stay_as_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    table2 = import_module("table2")
+    whole = json.loads((BENCHMARKS / "table2.json").read_text())
+    another = {**whole["rows"][2], "accuracy_int8": 0.5}
+    for base, left in ((whole["base"], whole["rows"]), ({"other": 1}, [])):
+        (tmp_path / "table2.json").write_text(json.dumps({**whole, "base": base}))
+        monkeypatch.setattr(table2.variants, "run", lambda *_: another)
+        monkeypatch.setattr("sys.argv", ["table2.py", "--into", str(tmp_path), "--only", "single-dot"])
+        table2.variants.main("table2", "", table2.BASE, table2.VARIANTS, table2.to_markdown)
+        written = json.loads((tmp_path / "table2.json").read_text())
+        assert written["base"] == whole["base"]
+        assert written["rows"] == ([*left[:2], another, *left[3:]] if left else [another])
+        assert "50.00%" in capsys.readouterr().out
