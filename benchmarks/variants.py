@@ -85,6 +85,7 @@ def main(
     base: str,
     variants: Sequence[Variant],
     to_markdown: Callable[[Sequence[Mapping[str, Any]]], str],
+    row_of: Callable[[Mapping[str, Any], Variant, Path], dict[str, Any]] | None = None,
 ) -> None:
     """Run the variants that the command line asks for; write <name>.json and <name>.md after each.
 
@@ -100,7 +101,7 @@ def main(
     out = arguments.out or Path("runs") / arguments.base.stem
     rows = recorded(arguments.into / f"{name}.json", settings) if arguments.only else {}
     for variant in (v for v in variants if arguments.only is None or v.name in arguments.only):
-        rows[variant.title] = run(settings, variant, out)
+        rows[variant.title] = (row_of or run)(settings, variant, out)
         known = [rows[v.title] for v in variants if v.title in rows]
         versions = {package: version(package) for package in ("tinyformer", "torch")}
         table = {"command": f"python benchmarks/{name}.py", "base": settings, "rows": known, "versions": versions}
