@@ -71,9 +71,9 @@ def test_a_password_is_not_written_down(tmp_path: Path, monkeypatch: pytest.Monk
         ({"ray": "local", "trial_gpus": -0.5}, "--trial-gpus -0.5"),
     ],
 )
-def test_what_a_trial_takes_is_checked(arguments: dict[str, object], words: str) -> None:
+def test_what_a_trial_takes_is_checked(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        pipeline.Machines(**arguments)  # type: ignore[arg-type]
+        pipeline.Machines(**arguments)
 
 
 @pytest.fixture(scope="module")

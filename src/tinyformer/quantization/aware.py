@@ -51,8 +51,9 @@ class QuantizedForward:
         }
         self._weights = tuple(f"{spec.name}.weight" for spec in rounded if spec.kind in _WITH_WEIGHTS)
 
-    def __call__(self, model: nn.Module, images: Tensor, step: int) -> Tensor:  # noqa: ARG002 - the Forward protocol
+    def __call__(self, model: nn.Module, images: Tensor, step: int) -> Tensor:
         """Map normalised images (N, C, H, W) to logits (N, classes)."""
+        del step  # which a supernet's forward would need
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
