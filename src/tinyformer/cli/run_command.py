@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from tinyformer.cli import extras
 from tinyformer.cli.figures import latency_text
 from tinyformer.cli.output import JsonFlag, console, kilobytes, print_json, table
 from tinyformer.cli.progress import progress_display
+
+if TYPE_CHECKING:
+    from tinyformer.pipeline import Machines
 
 RunFile = Annotated[
     Path | None, typer.Argument(metavar="[RUN.toml]", help="The run file; without one: digits on stm32f746g-disco.")
@@ -46,7 +49,8 @@ def run(
     from tinyformer import config, pipeline
 
     settings = config.demo() if run_file is None else config.load(run_file)
-    again = f"tinyformer run {'' if run_file is None else f'{run_file} '}{to_resume(out, storage, tensorboard)}"
+    machines = pipeline.Machines(storage)
+    again = f"tinyformer run {'' if run_file is None else f'{run_file} '}{to_resume(out, machines, tensorboard)}"
     try:
         with progress_display() as progress:
             result = pipeline.run(
@@ -54,7 +58,7 @@ def run(
                 out,
                 resume=resume,
                 force=force,
-                machines=pipeline.Machines(storage),
+                machines=machines,
                 progress=progress,
                 tensorboard=tensorboard,
             )
@@ -67,9 +71,15 @@ def run(
         show(result, out)
 
 
-def to_resume(out: Path, storage: str | None, tensorboard: bool, ray: str | None = None) -> str:
+def to_resume(out: Path, machines: Machines, tensorboard: bool) -> str:
     """Return the end of the command that resumes a run; the database's URL may have a password and is left out."""
-    options = {"--storage URL": storage, f"--ray {ray}": ray, "--tensorboard": tensorboard}
+    options = {
+        "--storage URL": machines.database,
+        f"--ray {machines.ray}": machines.ray,
+        f"--trial-cpus {machines.trial_cpus}": machines.trial_cpus != 1,
+        f"--trial-gpus {machines.trial_gpus:g}": machines.trial_gpus,
+        "--tensorboard": tensorboard,
+    }
     return " ".join([f"--out {out}", "--resume", *(option for option, given in options.items() if given)])
 
 

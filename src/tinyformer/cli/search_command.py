@@ -51,6 +51,7 @@ def search(
         analysis = pipeline.analyze_space(settings)
         print_json(analysis) if json else typer.echo(analysis["verdict"])
         return
+    machines = pipeline.Machines(storage, ray, trial_cpus, trial_gpus)
     try:
         with progress_display() as progress:
             found = pipeline.search(
@@ -58,12 +59,12 @@ def search(
                 out,
                 resume=resume,
                 force=force,
-                machines=pipeline.Machines(storage, ray, trial_cpus, trial_gpus),
+                machines=machines,
                 progress=progress,
                 tensorboard=tensorboard,
             )
     except KeyboardInterrupt:
-        again = f"tinyformer search {run_file} {to_resume(out, storage, tensorboard, ray)}"
+        again = f"tinyformer search {run_file} {to_resume(out, machines, tensorboard)}"
         typer.echo(f"interrupted; go on with: {again}", err=True)
         raise typer.Exit(130) from None
     if json:

@@ -24,7 +24,7 @@ from tinyformer.sparsenas.checkpoint import save_checkpoint
 
 __all__ = ["Machines", "Progress", "analyze_space", "run", "search"]
 
-HERE = Machines()
+_HERE = Machines()
 
 
 def analyze_space(config: RunConfig) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def search(
     *,
     resume: bool = False,
     force: bool = False,
-    machines: Machines = HERE,
+    machines: Machines = _HERE,
     progress: Progress | None = None,
     tensorboard: bool = False,
 ) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def run(
     *,
     resume: bool = False,
     force: bool = False,
-    machines: Machines = HERE,
+    machines: Machines = _HERE,
     progress: Progress | None = None,
     tensorboard: bool = False,
 ) -> dict[str, Any]:
