@@ -25,11 +25,11 @@ from tinyformer.search_space import (
     sample_supernet,
 )
 from tinyformer.sparse_engine import arrangement, cost, layout, memory, ops
-from tinyformer.sparse_engine.coding import BlockDensity, stored_blocks
+from tinyformer.sparse_engine.coding import BlockDensity, choice, stored_blocks
 from tinyformer.sparse_engine.cost import model as cost_model
 from tinyformer.sparse_engine.ir import Graph, Node, Tensor
 from tinyformer.sparse_engine.kernels import KernelCall, row_blocks, selection
-from tinyformer.sparse_engine.kernels.alike import once_for_layers_alike
+from tinyformer.sparse_engine.kernels.alike import Ways, once_for_layers_alike
 from tinyformer.sparse_engine.passes.fuse_attention import fuse_attention
 from tinyformer.sparse_engine.passes.fuse_pooling import fuse_pooling
 from tinyformer.sparse_engine.passes.place_movement import place_movement
@@ -56,8 +56,19 @@ def anew(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         found = arrangement._arrangement(graph, calls)
         return found.of(calls), found.plan
 
+    plain = selection._calls.__wrapped__  # type: ignore[attr-defined]
+
+    def calls(*layer: Any) -> Ways:
+        return once_for_layers_alike(plain)(*layer)
+
     def forget() -> None:
-        monkeypatch.setattr(selection, "_calls", selection._calls.__wrapped__)  # type: ignore[attr-defined]
+        monkeypatch.setattr(selection, "_calls", calls)
+        monkeypatch.setattr(selection, "_chosen", selection._chosen.__wrapped__)
+        monkeypatch.setattr(selection, "_ranks", selection._ranks.__wrapped__)
+        monkeypatch.setattr(selection, "_instead", selection._instead.__wrapped__)
+        monkeypatch.setattr(selection, "_filled", selection._filled.__wrapped__)  # type: ignore[attr-defined]
+        monkeypatch.setattr(choice, "_expected_options", choice._expected_options.__wrapped__)
+        monkeypatch.setattr(cost, "of_image", cost.of_image.__wrapped__)
         monkeypatch.setattr(cost, "predictor", cost.predictor.__wrapped__)
         monkeypatch.setattr(cost_model, "_counts", cost_model._counts.__wrapped__)
         monkeypatch.setattr(cost_model, "_call_cost", cost_model._call_cost.__wrapped__)

@@ -41,7 +41,14 @@ class Finder:
 
     def __init__(self) -> None:
         self.seen: list[Graph] = []
-        self.calls = once_for_layers_alike(self._find)
+        self.ways = once_for_layers_alike(self._find)
+
+    def calls(
+        self, graph: Graph, node: Node, options: Sequence[Option] | None, softmax: str, board: Board, limit: int | None
+    ) -> tuple[KernelCall, ...]:
+        """Return the calls of a layer, under its own names."""
+        ways = self.ways(graph, node, options, softmax, board, limit)
+        return tuple(ways.named(call, node) for call in ways.calls)
 
     def _find(
         self, graph: Graph, node: Node, options: Sequence[Option] | None, softmax: str, board: Board, limit: int | None
@@ -59,6 +66,17 @@ def test_layers_that_differ_in_names_alone_are_found_once() -> None:
     assert first[0].calls[0].params == second[0].calls[0].params != other[0].calls[0].params
     names = [a.name for a in second[0].calls[0].arguments if isinstance(a, TensorArgument)]
     assert names == ["x", "b1", "m1", "y1"]
+
+
+def test_layers_alike_have_the_same_objects_to_choose_from() -> None:
+    """So that what is found for them is known by the object; names are given to what was chosen."""
+    finder, graph = Finder(), layers(12, 12)
+    first, second = graph.nodes
+    ways = finder.ways(graph, first, OPTIONS, "table", BOARD, None)
+    assert finder.ways(graph, second, OPTIONS, "table", BOARD, None) is ways
+    (call,) = ways.calls
+    assert ways.named(call, second) is ways.named(call, second) != ways.named(call, first)
+    assert ways.named(call, first) == call
 
 
 def test_what_is_given_out_is_what_would_be_found() -> None:

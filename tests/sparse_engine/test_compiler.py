@@ -211,8 +211,7 @@ def test_an_earlier_bundle_is_replaced_and_nothing_else(tmp_path):
 
 
 def test_a_board_without_cost_table_is_compiled_for_size(tmp_path, monkeypatch):
-    monkeypatch.setattr("tinyformer.sparse_engine.cost.load", lambda isa: None)
-    monkeypatch.setattr("tinyformer.sparse_engine.cost.model.load", lambda isa: None)
+    monkeypatch.setattr("tinyformer.sparse_engine.cost.of_image", lambda board: None)
     compiled = compile_graph(convolutional_net(), BOARD, tmp_path / "b", toolchain=None)
     assert compiled.flash_bytes is None
     assert compiled.manifest.predicted.instructions is None

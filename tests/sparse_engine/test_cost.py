@@ -104,9 +104,7 @@ def test_a_core_without_table(monkeypatch):
     cost.predictor.cache_clear()
     with pytest.raises(ConfigError, match="no cost table"):
         cost.predictor(BOARD)
-    graph, _ = zoo(("linear",))
-    calls = calls_of(graph)
-    assert cost.predict(graph, calls, 0, [NodePlaces((), None)] * len(calls), BOARD) is None
+    assert cost.of_image.__wrapped__(BOARD) is None
 
 
 def test_a_memory_system_that_the_table_does_not_know_is_an_error():
@@ -143,7 +141,7 @@ def test_predictions_of_every_operator(tmp_path):
     figures = deployment.profile(tmp_path / "b")
     calls = layout.lay_out(graph, big, layout.Budget.of(big), "size", encodings=encodings).calls
     places = [NodePlaces((), None)] * len(calls)  # the board's memory counts as free
-    predicted = cost.predict(graph, calls, memory.plan(graph, calls).arena_bytes, places, big)
+    predicted = cost.of_image(big).predict(graph, calls, memory.plan(graph, calls).arena_bytes, places)
     errors = {
         call.node.output: said / layer.instructions - 1
         for call, said, layer in zip(calls, predicted.layer_instructions, figures.layers, strict=True)

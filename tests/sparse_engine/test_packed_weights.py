@@ -86,14 +86,14 @@ def test_size_counts_the_kernels_too():
     x = b.conv2d(b.input, 16, (3, 3), sparsity=0.7, block=4)
     graph = b.finish(b.conv2d(x, 16, (3, 3), sparsity=0.7, block=4))
     options = coding.options(graph)
-    table = cost.load(BOARD.isa)
+    image = cost.of_image(BOARD)
 
     def flash(calls):
-        return cost.flash_bytes(graph, calls, BOARD, table)
+        return image.flash_bytes(graph, calls)
 
     fewest_weights = kernels.select(graph, options, BOARD, "size")
     assert {call.encoding_name for call in fewest_weights} == {"block_bitmap/4"}
-    smallest = kernels.select(graph, options, BOARD, "size", flash=flash)
+    smallest = kernels.select(graph, options, BOARD, "size", flash=image)
     every = [
         kernels.select(graph, {name: (option,) for name, option in zip(options, both, strict=True)}, BOARD, "size")
         for both in product(*options.values())

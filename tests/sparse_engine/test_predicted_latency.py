@@ -6,7 +6,7 @@ import pytest
 
 from tinyformer import boards
 from tinyformer.errors import DoesNotFitError
-from tinyformer.sparse_engine import coding, deployment, layout, memory
+from tinyformer.sparse_engine import coding, cost, deployment, layout, memory
 from tinyformer.sparse_engine.arrangement import arrange
 from tinyformer.sparse_engine.compiler import analyze_graph, compile_graph
 from tinyformer.sparse_engine.ir import Graph
@@ -142,7 +142,11 @@ def test_of_plans_as_small_the_fastest_is_taken():
     found = layout.lay_out(graph, F746, layout.Budget.of(F746))
     calls, plan = arrange(graph, found.calls)
     plans = (plan, *memory.as_small(graph, calls, plan))
-    cycles = {plan.placements: layout._predict(graph, calls, plan, F746).cycles for plan in plans}
+    image = cost.of_image(F746)
+    cycles = {
+        plan.placements: image.predict(graph, calls, plan.arena_bytes, layout._places(graph, calls, plan)).cycles
+        for plan in plans
+    }
     assert {plan.arena_bytes for plan in plans} == {found.plan.arena_bytes}
     assert cycles[found.plan.placements] == min(cycles.values()) < 0.97 * min(cycles[p.placements] for p in plans[:2])
 

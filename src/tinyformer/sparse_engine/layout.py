@@ -104,9 +104,8 @@ def lay_out(
         ConfigError: a prescribed encoding that cannot hold its node's weights.
     """
     options = coding.prescribe(coding.options(graph, densities), encodings or {})
-    table = cost.load(board.isa)
-    predict = None if table is None else cost.predictor(board)
-    flash = None if table is None else partial(cost.flash_bytes, graph, board=board, table=table)
+    flash = cost.of_image(board)
+    predict = None if flash is None else cost.predictor(board)
 
     def arranged(goal: Objective, limit_bytes: int | None = None) -> Layout:
         calls = kernels.select(
@@ -143,22 +142,17 @@ def _with_less_scratch(layout: Layout, arranged: Callable[[int], Layout], budget
 
 def _layout(graph: Graph, calls: tuple[KernelCall, ...], board: Board) -> Layout:
     calls, plan = arrange(graph, calls)
-    predicted = _predict(graph, calls, plan, board)
-    if predicted is not None and cost.reaches_slow_ram(board, plan.arena_bytes):
-        for tried in memory.as_small(graph, calls, plan):  # what is read most may lie in fast memory
-            other = _predict(graph, calls, tried, board)
-            if other is not None and other.cycles < predicted.cycles:
-                plan, predicted = tried, other
-    if predicted is not None:
-        latency_ms = _MS_PER_S * predicted.cycles / board.clock_hz
-        return Layout(calls, plan, predicted, predicted.flash_bytes, predicted.ram_bytes, latency_ms)
-    borders = graph.tensors[graph.input].nbytes + graph.tensors[graph.output].nbytes
-    weights = sum(call.encoding.nbytes for call in calls if call.encoding is not None)
-    return Layout(calls, plan, None, weights, plan.arena_bytes + borders + board.stack_bytes, None)
-
-
-def _predict(graph: Graph, calls: Sequence[KernelCall], plan: MemoryPlan, board: Board) -> Prediction | None:
-    return cost.predict(graph, calls, plan.arena_bytes, _places(graph, calls, plan), board)
+    image = cost.of_image(board)
+    if image is None:
+        borders = graph.tensors[graph.input].nbytes + graph.tensors[graph.output].nbytes
+        weights = sum(call.encoding.nbytes for call in calls if call.encoding is not None)
+        return Layout(calls, plan, None, weights, plan.arena_bytes + borders + board.stack_bytes, None)
+    if cost.reaches_slow_ram(board, plan.arena_bytes):  # what is read most may lie in fast memory
+        plans = plan, *memory.as_small(graph, calls, plan)
+        plan = min(plans, key=lambda p: sum(image.stalls(graph, calls, p.arena_bytes, _places(graph, calls, p))))
+    predicted = image.predict(graph, calls, plan.arena_bytes, _places(graph, calls, plan))
+    latency_ms = _MS_PER_S * predicted.cycles / board.clock_hz
+    return Layout(calls, plan, predicted, predicted.flash_bytes, predicted.ram_bytes, latency_ms)
 
 
 def _places(graph: Graph, calls: Sequence[KernelCall], plan: MemoryPlan) -> list[NodePlaces]:

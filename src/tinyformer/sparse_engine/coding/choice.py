@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from tinyformer.sparse_engine.coding.block_rle import BlockRle
 from tinyformer.sparse_engine.coding.block_rle4 import BlockRle4
 from tinyformer.sparse_engine.coding.dense import Dense
 from tinyformer.sparse_engine.coding.encoding import BlockDensity, EncodedWeights, Encoding, Int8Array
-from tinyformer.sparse_engine.ir import Graph, GraphError, Node
+from tinyformer.sparse_engine.ir import Graph, GraphError, Operator, Shape
 
 _ALL: tuple[Encoding, ...] = (Dense(), BlockRle(), BlockRle4(), BlockBitmap())
 ENCODINGS: Mapping[str, Encoding] = {encoding.name: encoding for encoding in _ALL}
@@ -40,26 +41,36 @@ def options(graph: Graph, densities: Mapping[str, BlockDensity] | None = None) -
     """
     found = {}
     for node in graph.nodes:
-        if ops.with_weights(node.op) is not None:
+        operator = ops.with_weights(node.op)
+        if operator is None:
+            continue
+        weight = graph.data.get(node.inputs[1])
+        if weight is None:
             density = (densities or {}).get(node.name, _UNPRUNED)
-            found[node.name] = tuple(_node_options(graph, node, density))
+            found[node.name] = _expected_options(operator, graph.tensors[node.inputs[1]].shape, density)
+        else:
+            found[node.name] = _options(operator, weight.astype(np.int8, copy=False))
     return found
 
 
-def _node_options(graph: Graph, node: Node, density: BlockDensity) -> list[Option]:
-    name = node.inputs[1]
-    weight, shape = graph.data.get(name), graph.tensors[name].shape
-    operator = ops.with_weights(node.op) or node.op
+def _options(operator: Operator, weight: Int8Array) -> tuple[Option, ...]:
+    return _held(operator, weight.shape, lambda encoding, block: encoding.nbytes(weight, block))
+
+
+@lru_cache(maxsize=8192)
+def _expected_options(operator: Operator, shape: Shape, density: BlockDensity) -> tuple[Option, ...]:
+    return _held(operator, shape, lambda encoding, block: encoding.expected_nbytes(shape, block, density))
+
+
+def _held(operator: Operator, shape: Shape, nbytes: Callable[[Encoding, int], int | None]) -> tuple[Option, ...]:
+    """Return the options of one layer, ``nbytes`` saying what an encoding and block size take, None if they cannot."""
     found = []
     for encoding in ENCODINGS.values():
         for block in encoding.blocks(operator):
-            if weight is None:
-                nbytes = encoding.expected_nbytes(shape, block, density)
-            else:
-                nbytes = encoding.nbytes(weight.astype(np.int8, copy=False), block)
-            if nbytes is not None:
-                found.append(Option(encoding.name, block, nbytes, encoding.blocks_in(nbytes, shape, block)))
-    return found
+            taken = nbytes(encoding, block)
+            if taken is not None:
+                found.append(Option(encoding.name, block, taken, encoding.blocks_in(taken, shape, block)))
+    return tuple(found)
 
 
 def prescribe(

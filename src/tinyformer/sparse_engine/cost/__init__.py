@@ -2,12 +2,12 @@
 
 from tinyformer.sparse_engine.cost.memory_cycles import NodePlaces, Span, reaches_slow_ram
 from tinyformer.sparse_engine.cost.model import (
+    ImageCost,
     Prediction,
     counts,
-    flash_bytes,
     instructions,
     node_cost,
-    predict,
+    of_image,
     predictor,
 )
 from tinyformer.sparse_engine.cost.table import Coefficients, CostTable, NodeCost, Place, StartupCost, load
@@ -15,6 +15,7 @@ from tinyformer.sparse_engine.cost.table import Coefficients, CostTable, NodeCos
 __all__ = [
     "Coefficients",
     "CostTable",
+    "ImageCost",
     "NodeCost",
     "NodePlaces",
     "Place",
@@ -22,11 +23,10 @@ __all__ = [
     "Span",
     "StartupCost",
     "counts",
-    "flash_bytes",
     "instructions",
     "load",
     "node_cost",
-    "predict",
+    "of_image",
     "predictor",
     "reaches_slow_ram",
 ]

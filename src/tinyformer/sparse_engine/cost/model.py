@@ -11,7 +11,7 @@ from tinyformer.boards import Board
 from tinyformer.errors import ConfigError
 from tinyformer.sparse_engine.coding import Option
 from tinyformer.sparse_engine.cost.features import FEATURES
-from tinyformer.sparse_engine.cost.memory_cycles import NodePlaces, memory_cycles
+from tinyformer.sparse_engine.cost.memory_cycles import MemoryCycles, NodePlaces, memory_cycles
 from tinyformer.sparse_engine.cost.table import CostTable, NodeCost, StartupCost, load
 from tinyformer.sparse_engine.ir import Graph
 from tinyformer.sparse_engine.kernels import (
@@ -124,17 +124,96 @@ def _call_cost(table: CostTable, symbol: str, params: Params, elements: int | No
     return table.cost(symbol, _counts(symbol, params, elements, option))
 
 
-def predict(
-    graph: Graph, calls: Sequence[KernelCall], arena_bytes: int, places: Sequence[NodePlaces], board: Board
-) -> Prediction | None:
-    """Predict an image's figures; None when there is no table for the board's core.
+@dataclass(frozen=True, slots=True)
+class _CallCost:
+    """What a call takes wherever its tensors lie: its stalls are those of code and constants."""
 
-    Args:
-        graph: the lowered graph, with or without data.
-        calls: its kernel calls.
-        arena_bytes: size of the planned arena.
-        places: where each call finds what it reads.
-        board: the target.
+    node: NodeCost
+    stalls: float
+    flash_bytes: int
+    symbols: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageCost:
+    """What kernel calls take on a board, and an image of them: ``kernels.Flash``, and predictions.
+
+    A call that was priced before is known by its object.
+    """
+
+    board: Board
+    table: CostTable
+    memory: MemoryCycles | None
+    _price: Callable[[KernelCall, Graph], _CallCost]
+
+    def of_call(self, graph: Graph, call: KernelCall) -> tuple[int, frozenset[str]]:
+        """Return the bytes of a call's constants and of the code around it, and the C functions it needs."""
+        price = self._price(call, graph)
+        return price.flash_bytes, price.symbols
+
+    def of_code(self, symbols: frozenset[str]) -> int:
+        """Return the bytes of C functions, with all that comes with them."""
+        return _code_bytes(self.table, symbols)
+
+    def flash_bytes(self, graph: Graph, calls: Sequence[KernelCall]) -> int:
+        """Return the predicted flash bytes of an image: start-up, kernels, what calls them, weights, other constants.
+
+        Args:
+            graph: the lowered graph, with or without data.
+            calls: its kernel calls.
+        """
+        found = [self.of_call(graph, call) for call in calls]
+        symbols = frozenset[str]().union(*(symbols for _, symbols in found))
+        return self._startup.flash_bytes + self.of_code(symbols) + sum(nbytes for nbytes, _ in found)
+
+    def predict(
+        self, graph: Graph, calls: Sequence[KernelCall], arena_bytes: int, places: Sequence[NodePlaces]
+    ) -> Prediction:
+        """Predict an image's figures.
+
+        Args:
+            graph: the lowered graph, with or without data.
+            calls: its kernel calls.
+            arena_bytes: size of the planned arena.
+            places: where each call finds what it reads.
+        """
+        prices = [self._price(call, graph) for call in calls]
+        stalls = self.stalls(graph, calls, arena_bytes, places)
+        borders = _rounded(graph.tensors[graph.input].nbytes, _BORDER_ALIGNMENT)
+        borders += _rounded(graph.tensors[graph.output].nbytes, _WORD_BYTES)  # the last in RAM
+        layer_instructions = tuple(round(each.node.instructions) for each in prices)
+        layer_cycles = tuple(round(each.node.cycles) + added for each, added in zip(prices, stalls, strict=True))
+        return Prediction(
+            flash_bytes=self.flash_bytes(graph, calls),
+            ram_bytes=self.board.stack_bytes + arena_bytes + borders + self._startup.ram_bytes,
+            instructions=round(self.table.node_instructions * len(calls)) + sum(layer_instructions),
+            cycles=round(self.table.node_cycles * len(calls)) + sum(layer_cycles),
+            layer_instructions=layer_instructions,
+            layer_cycles=layer_cycles,
+            layer_memory_cycles=stalls,
+        )
+
+    def stalls(
+        self, graph: Graph, calls: Sequence[KernelCall], arena_bytes: int, places: Sequence[NodePlaces]
+    ) -> tuple[int, ...]:
+        """Return the cycles that memory adds to each call; arguments as in ``predict``."""
+        if self.memory is None:
+            return (0,) * len(calls)
+        found = []
+        for call, at in zip(calls, places, strict=True):
+            price = self._price(call, graph)
+            found.append(round(price.stalls + self.memory.of_ram(price.node, at, arena_bytes)))
+        return tuple(found)
+
+    @property
+    def _startup(self) -> StartupCost:
+        startups = self.table.startups
+        return startups.get(self.board.startup, startups["generic"])  # the others add a few hundred bytes
+
+
+@lru_cache(maxsize=16)
+def of_image(board: Board) -> ImageCost | None:
+    """Return what calls take on a board; None when there is no table for its core.
 
     Raises:
         ConfigError: the table was not fitted for the board's memory system.
@@ -142,44 +221,18 @@ def predict(
     table = load(board.isa)
     if table is None:
         return None
-    costs = [node_cost(call, table) for call in calls]
-    borders = _rounded(graph.tensors[graph.input].nbytes, _BORDER_ALIGNMENT)
-    borders += _rounded(graph.tensors[graph.output].nbytes, _WORD_BYTES)  # the last in RAM
-    memory = [0] * len(calls)
-    if board.memory_system is not None:
-        stalls = memory_cycles(board, table, arena_bytes)
-        constants = (constant_bytes(graph, call) for call in calls)
-        memory = [round(stalls(*node)) for node in zip(costs, places, constants, strict=True)]
-    layer_instructions = tuple(round(each.instructions) for each in costs)
-    layer_cycles = tuple(round(each.cycles) + added for each, added in zip(costs, memory, strict=True))
-    return Prediction(
-        flash_bytes=flash_bytes(graph, calls, board, table),
-        ram_bytes=board.stack_bytes + arena_bytes + borders + _startup(table, board).ram_bytes,
-        instructions=round(table.node_instructions * len(calls)) + sum(layer_instructions),
-        cycles=round(table.node_cycles * len(calls)) + sum(layer_cycles),
-        layer_instructions=layer_instructions,
-        layer_cycles=layer_cycles,
-        layer_memory_cycles=tuple(memory),
-    )
+    memory = memory_cycles(board, table)
 
+    def price(call: KernelCall, graph: Graph) -> _CallCost:
+        node, constants = node_cost(call, table), constant_bytes(graph, call)
+        return _CallCost(
+            node=node,
+            stalls=0.0 if memory is None else memory.of_constants(node, constants),
+            flash_bytes=constants + sum(table.node_bytes[c_call.symbol] for c_call in call.calls),
+            symbols=frozenset(c_call.symbol for c_call in call.calls),
+        )
 
-def flash_bytes(graph: Graph, calls: Sequence[KernelCall], board: Board, table: CostTable) -> int:
-    """Return the predicted flash bytes of an image: start-up, kernels, what calls them, weights and other constants."""
-    of_node = _node_flash(table)
-    nodes = [of_node(call, graph) for call in calls]
-    symbols = frozenset[str]().union(*(symbols for _, symbols in nodes))
-    return _startup(table, board).flash_bytes + _code_bytes(table, symbols) + sum(nbytes for nbytes, _ in nodes)
-
-
-@lru_cache(maxsize=16)
-def _node_flash(table: CostTable) -> Callable[[KernelCall, Graph], tuple[int, frozenset[str]]]:
-    """Return a function from a call to the bytes of its constants and of the code around it, and to its symbols."""
-
-    def of_node(call: KernelCall, graph: Graph) -> tuple[int, frozenset[str]]:
-        around = sum(table.node_bytes[c_call.symbol] for c_call in call.calls)
-        return around + constant_bytes(graph, call), frozenset(c_call.symbol for c_call in call.calls)
-
-    return once_for_each_object(of_node)
+    return ImageCost(board, table, memory, once_for_each_object(price))
 
 
 @lru_cache(maxsize=1024)
@@ -188,10 +241,6 @@ def _code_bytes(table: CostTable, symbols: frozenset[str]) -> int:
     for symbol in symbols:
         code |= table.functions[symbol]
     return sum(code.values())
-
-
-def _startup(table: CostTable, board: Board) -> StartupCost:
-    return table.startups.get(board.startup, table.startups["generic"])  # the others add a few hundred bytes
 
 
 def constant_bytes(graph: Graph, call: KernelCall) -> int:

@@ -7,8 +7,8 @@ finds for a layer is kept under a description without names, and given out under
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import wraps
+from dataclasses import dataclass, field, replace
+from functools import partial, wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
 from tinyformer.boards import Board
@@ -27,32 +27,41 @@ FindCalls = Callable[[Graph, Node, Sequence[Option] | None, str, Board, int | No
 """(graph, node, encodings of its weights, softmax variant, board, limit of scratch) -> the ways to compute it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """What was found for the first of the layers that are alike, and then given to others, by their names."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Ways:
+    """The ways to compute layers that are alike, under the names of the first of them.
 
-    first: Node
+    ``graph`` holds that layer alone. Whoever chooses among ``calls`` needs no names, and has the same objects each time
+    that such a layer returns; ``named`` gives the chosen one to the layer at hand.
+    """
+
+    graph: Graph
     calls: tuple[KernelCall, ...]
-    given: dict[tuple[str, ...], tuple[KernelCall, ...]]
+    _namers: dict[tuple[str, ...], Callable[[KernelCall], KernelCall]] = field(default_factory=dict)
 
-    def under(self, node: Node) -> tuple[KernelCall, ...]:
-        """Return the calls for a layer like this, the same objects each time that its names return."""
-        names = (node.name, *_names(node))
-        if names not in self.given:
-            if len(self.given) >= KEPT_NAMES:
-                self.given.clear()
-            new = dict(zip(_names(self.first), _names(node), strict=True))
-            self.given[names] = tuple(_renamed(call, node, new) for call in self.calls)
-        return self.given[names]
+    def named(self, call: KernelCall, node: Node) -> KernelCall:
+        """Return a call of the first layer as one of a layer like it, the same object for the same names.
+
+        Args:
+            call: one of ``calls``, or one made of it.
+            node: the layer.
+        """
+        names = _names(node)
+        if (node.name, *names) not in self._namers:
+            if len(self._namers) >= KEPT_NAMES:
+                self._namers.clear()
+            new = dict(zip(_names(self.graph.nodes[0]), names, strict=True))
+            self._namers[node.name, *names] = once_for_each_object(partial(_renamed, node=node, names=new))
+        return self._namers[node.name, *names](call)
 
 
-def once_for_layers_alike(find: FindCalls) -> FindCalls:
-    """Return a function that gives the same calls, and runs ``find`` for the first of the layers that are alike.
+def once_for_layers_alike(find: FindCalls) -> Callable[Concatenate[Graph, Node, Sequence[Option] | None, ...], Ways]:
+    """Return a function that gives what ``find`` does, which runs for the first of the layers that are alike.
 
     ``find`` gets a graph of the node's tensors alone, without data, so that it cannot see what the description lacks.
     What it raises is not kept.
     """
-    known: dict[object, _Layer] = {}
+    known: dict[object, Ways] = {}
 
     @wraps(find)
     def found(
@@ -62,16 +71,17 @@ def once_for_layers_alike(find: FindCalls) -> FindCalls:
         softmax: str,
         board: Board,
         limit_bytes: int | None,
-    ) -> tuple[KernelCall, ...]:
+    ) -> Ways:
         encodings = None if options is None else tuple(options)
         description = (_description(graph, node), encodings, softmax, board, limit_bytes)
-        layer = known.get(description)
-        if layer is None:
-            calls = find(_alone(graph, node), node, encodings, softmax, board, limit_bytes)
+        ways = known.get(description)
+        if ways is None:
+            alone = _alone(graph, node)
+            ways = Ways(alone, find(alone, node, encodings, softmax, board, limit_bytes))
             if len(known) >= KEPT_LAYERS:
                 known.clear()
-            layer = known[description] = _Layer(node, calls, {})
-        return layer.under(node)
+            known[description] = ways
+        return ways
 
     return found
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, Protocol, get_args
 
 from tinyformer.boards import Board
 from tinyformer.errors import ConfigError, UnsupportedModelError
@@ -13,16 +14,27 @@ from tinyformer.sparse_engine import ops
 from tinyformer.sparse_engine.coding import Option
 from tinyformer.sparse_engine.ir import Graph, Node
 from tinyformer.sparse_engine.kernels import catalogue, packed, row_blocks
-from tinyformer.sparse_engine.kernels.alike import once_for_each_object, once_for_layers_alike
+from tinyformer.sparse_engine.kernels.alike import KEPT_LAYERS, Ways, once_for_each_object, once_for_layers_alike
 from tinyformer.sparse_engine.kernels.calls import CCall, KernelCall
 from tinyformer.sparse_engine.kernels.scratch import WIDE_PIXELS, scratch_bytes
 
 Objective = Literal["size", "speed", "balanced"]
 SoftmaxVariant = Literal["table", "lazy"]
 Predict = Callable[[KernelCall], float]
-Flash = Callable[[Sequence[KernelCall]], int]
 _PACKED = frozenset({"block_rle4", "block_bitmap"})
 _UNCODED = frozenset({"", catalogue.DENSE[0]})  # names of encodings: none, and the plain one
+
+
+class Flash(Hashable, Protocol):
+    """What calls take in an image: each for itself, and the code that they have in common."""
+
+    def of_call(self, graph: Graph, call: KernelCall) -> tuple[int, frozenset[str]]:
+        """Return the bytes of a call's constants and of the code around it, and the C functions it needs."""
+        ...
+
+    def of_code(self, symbols: frozenset[str]) -> int:
+        """Return the bytes of C functions, with all that comes with them."""
+        ...
 
 
 def select(
@@ -45,8 +57,8 @@ def select(
         objective: "size" takes the fewest weight bytes, "speed" the fewest predicted instructions among encodings
             that need not be unpacked, "balanced" the smallest product of both. The dense form wins a tie.
         predict: predicted instructions of a call on the board; needed for "speed" and "balanced".
-        flash: predicted flash bytes of an image, kernels' code included; with it, "size" leaves out an encoding that
-            saves less in the weights of all nodes than its kernels take.
+        flash: predicted flash bytes of calls and kernels; with it, "size" leaves out an encoding that saves less in the
+            weights of all nodes than its kernels take.
         softmax: the kernel for every Softmax.
         scratch_limit_bytes: strips are as wide (``pixels`` in ``runtime/se_kernels.h``) as no more scratch than this
             allows, and encodings whose kernel needs no more are preferred; where none does, the least is taken.
@@ -64,24 +76,26 @@ def select(
         raise ConfigError(f"softmax '{softmax}': allowed are {', '.join(get_args(SoftmaxVariant))}")
     if predict is None and objective != "size":
         raise ConfigError(f"objective '{objective}' needs a cost table: pass predict=cost.predictor(...)")
-    candidates = [
-        _calls(graph, node, options.get(node.name), softmax, board, scratch_limit_bytes)
-        for node in graph.nodes
-        if not isinstance(node.op, ops.Reshape)
-    ]
-    chosen = tuple(map(_chooser(objective, predict), candidates))
+    nodes = [node for node in graph.nodes if not isinstance(node.op, ops.Reshape)]
+    layers = [_calls(graph, node, options.get(node.name), softmax, board, scratch_limit_bytes) for node in nodes]
+    chosen = [_chosen(ways, objective, predict) for ways in layers]
     if objective == "size" and flash is not None:
-        return _smallest_image(candidates, chosen, predict, flash)
-    return chosen
+        chosen = _smallest_image(layers, chosen, predict, flash)
+    return tuple(ways.named(call, node) for ways, call, node in zip(layers, chosen, nodes, strict=True))
 
 
 def fill(call: KernelCall, room_bytes: int) -> KernelCall:
     """Return the alternative of a call that takes the most of ``room_bytes`` further bytes of scratch, or the call."""
     limit = call.scratch_bytes + room_bytes
-    fitting = [other for other in call.alternatives if other.scratch_bytes <= limit]
-    if not fitting:
-        return call
-    return replace(fitting[-1], why=call.why, alternatives=call.alternatives[len(fitting) :])
+    fitting = sum(other.scratch_bytes <= limit for other in call.alternatives)
+    return _filled(call)[fitting - 1] if fitting else call
+
+
+@once_for_each_object
+def _filled(call: KernelCall) -> tuple[KernelCall, ...]:
+    """Return the alternatives of a call as calls of their own, each with those that take more scratch."""
+    others = call.alternatives
+    return tuple(replace(other, why=call.why, alternatives=others[i + 1 :]) for i, other in enumerate(others))
 
 
 @once_for_layers_alike
@@ -151,49 +165,69 @@ def _without_packed(found: Sequence[KernelCall]) -> Sequence[KernelCall]:
     return [call for call in found if _encoding(call) not in _PACKED] or found
 
 
+class _Rank(NamedTuple):
+    """A way to compute a layer: its encoding, the flash bytes it takes besides its kernels, and which those are."""
+
+    encoding: str
+    nbytes: int
+    symbols: frozenset[str]
+
+
 def _smallest_image(
-    candidates: Sequence[Sequence[KernelCall]], chosen: tuple[KernelCall, ...], predict: Predict | None, flash: Flash
-) -> tuple[KernelCall, ...]:
+    layers: Sequence[Ways], chosen: list[KernelCall], predict: Predict | None, flash: Flash
+) -> list[KernelCall]:
     """Return the smallest calls without the encodings whose kernels take more flash than they save in weights.
 
     To the dense form one encoding after the other is added, that which saves most first, for as long as the image
     shrinks; ``chosen``, the calls of fewest weight bytes, stay where that ends no lower.
     """
-    ranked = [_by_weight_bytes(found) for found in candidates]
+    ranked = {ways: _ranks(ways, flash) for ways in layers}
+    times = Counter(layers)
+    settled = [(ranks[0], times[ways]) for ways, ranks in ranked.items() if len(ranks) == 1]
+    unsettled = [(ranks, times[ways]) for ways, ranks in ranked.items() if len(ranks) > 1]
+    settled_bytes = sum(each.nbytes * count for each, count in settled)
+    settled_symbols = frozenset[str]().union(*(each.symbols for each, _ in settled))
 
-    def with_allowed(names: frozenset[str]) -> tuple[int, frozenset[str], list[KernelCall]]:
-        calls = [next((call for name, call in found if name in names), found[0][1]) for found in ranked]
-        return flash(calls), names, calls
+    def image_bytes(names: frozenset[str]) -> int:
+        taken = [(_first_of(ranks, names), count) for ranks, count in unsettled]
+        symbols = settled_symbols.union(*(each.symbols for each, _ in taken))
+        return settled_bytes + sum(each.nbytes * count for each, count in taken) + flash.of_code(symbols)
 
-    used = frozenset(name for found in ranked for name, _ in found)
-    least, allowed, smallest = with_allowed(_UNCODED)
+    used = frozenset(each.encoding for ranks in ranked.values() for each in ranks)
+    allowed, least = _UNCODED, image_bytes(_UNCODED)
     while used - allowed:
-        trials = (with_allowed(allowed | {name}) for name in sorted(used - allowed))
-        more = min(trials, key=lambda tried: tried[0])
-        if more[0] >= least:
+        trials = {name: image_bytes(allowed | {name}) for name in sorted(used - allowed)}
+        best = min(trials, key=lambda name: trials[name])
+        if trials[best] >= least:
             break
-        least, allowed, smallest = more
-    if with_allowed(used)[0] <= least:
+        allowed, least = allowed | {best}, trials[best]
+    if image_bytes(used) <= least:
         return chosen
-    return tuple(
-        before if call.encoding == before.encoding else _instead(found, allowed, before, predict)
-        for found, call, before in zip(candidates, smallest, chosen, strict=True)
-    )
+    return [
+        before
+        if _first_of(ranked[ways], allowed).encoding == before.encoding_name
+        else _instead(ways, allowed, before.encoding_name, predict)
+        for ways, before in zip(layers, chosen, strict=True)
+    ]
 
 
-def _instead(
-    found: Sequence[KernelCall], allowed: frozenset[str], before: KernelCall, predict: Predict | None
-) -> KernelCall:
+@lru_cache(maxsize=KEPT_LAYERS)
+def _ranks(ways: Ways, flash: Flash) -> Sequence[_Rank]:
+    """Return the ways to compute a layer, that of the fewest weight bytes first."""
+    ordered = sorted(ways.calls, key=_weight_bytes)
+    return [_Rank(call.encoding_name, *flash.of_call(ways.graph, call)) for call in ordered]
+
+
+def _first_of(ranks: Sequence[_Rank], names: frozenset[str]) -> _Rank:
+    return next((each for each in ranks if each.encoding in names), ranks[0])
+
+
+@lru_cache(maxsize=KEPT_LAYERS)
+def _instead(ways: Ways, allowed: frozenset[str], before: str, predict: Predict | None) -> KernelCall:
     """Return the call of fewest weight bytes in an allowed encoding, with the reason why it is not the one before."""
-    left = [call for call in found if call.encoding_name in allowed | _UNCODED] or found
-    best = _choose(left, "size", predict)
-    return replace(best, why=f"{best.why}; {before.encoding_name} saves less than its kernels take")
-
-
-@once_for_each_object
-def _by_weight_bytes(found: Sequence[KernelCall]) -> Sequence[tuple[str, KernelCall]]:
-    """Return (encoding, call), that of the fewest weight bytes first."""
-    return [(call.encoding_name, call) for call in sorted(found, key=_weight_bytes)]
+    left = [call for call in ways.calls if call.encoding_name in allowed | _UNCODED] or ways.calls
+    best = _best(left, "size", predict)
+    return replace(best, why=f"{best.why}; {before} saves less than its kernels take")
 
 
 def _weight_bytes(call: KernelCall) -> int:
@@ -204,17 +238,13 @@ def _encoding(call: KernelCall) -> str | None:
     return None if call.encoding is None else call.encoding.encoding
 
 
-@lru_cache(maxsize=16)
-def _chooser(objective: Objective, predict: Predict | None) -> Callable[[Sequence[KernelCall]], KernelCall]:
-    """Return ``_choose`` for an objective, which looks at each layer's calls once."""
-
-    def choose(found: Sequence[KernelCall]) -> KernelCall:
-        return _choose(_without_packed(found) if objective == "speed" else found, objective, predict)
-
-    return once_for_each_object(choose)
+@lru_cache(maxsize=KEPT_LAYERS)
+def _chosen(ways: Ways, objective: Objective, predict: Predict | None) -> KernelCall:
+    """Return the call that computes a layer best."""
+    return _best(_without_packed(ways.calls) if objective == "speed" else ways.calls, objective, predict)
 
 
-def _choose(found: Sequence[KernelCall], objective: Objective, predict: Predict | None) -> KernelCall:
+def _best(found: Sequence[KernelCall], objective: Objective, predict: Predict | None) -> KernelCall:
     """Return the best call, with the reason; ``found`` starts with the dense form if there is one."""
     if found[0].encoding is None:
         return replace(found[0], why="the only kernel")

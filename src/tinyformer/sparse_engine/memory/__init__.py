@@ -84,7 +84,8 @@ def as_small(graph: Graph, calls: Sequence[Call], plan: MemoryPlan) -> tuple[Mem
         calls: those that the plan is of.
         plan: what ``plan`` returned for them.
     """
-    scratch_first = plan_with("scratch_first", graph, calls)
+    buffers = liveness(graph, calls, plan.aliases)
+    scratch_first = _plan_with("scratch_first", calls, buffers, plan.aliases)
     if scratch_first.arena_bytes > plan.arena_bytes:
         return (plan.mirrored(),)
     verify(graph, calls, scratch_first)

@@ -69,9 +69,11 @@ def _smallest(buffers: Sequence[Buffer], orders: Sequence[_Order]) -> tuple[Plac
 
 
 def _place_in_order(buffers: Sequence[Buffer], order: _Order) -> tuple[Placement, ...]:
-    offsets: dict[Buffer, int] = {}
+    offsets = [0] * len(buffers)
     taken = Occupancy()
-    for buffer in sorted(buffers, key=order):
-        offsets[buffer] = taken.lowest(buffer)
-        taken.take(buffer, offsets[buffer])
-    return tuple(Placement(b.name, b.kind, offsets[b], b.nbytes, b.first, b.last) for b in buffers)
+    for index in sorted(range(len(buffers)), key=lambda index: order(buffers[index])):
+        offsets[index] = taken.lowest(buffers[index])
+        taken.take(buffers[index], offsets[index])
+    return tuple(
+        Placement(b.name, b.kind, offset, b.nbytes, b.first, b.last) for b, offset in zip(buffers, offsets, strict=True)
+    )

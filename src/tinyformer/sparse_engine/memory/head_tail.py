@@ -35,9 +35,8 @@ class _End:
         """Return the smallest distance at which the buffer meets no other."""
         return self._taken.lowest(buffer)
 
-    def put(self, buffer: Buffer) -> None:
-        """Put a buffer at that distance."""
-        distance = self.distance(buffer)
+    def put(self, buffer: Buffer, distance: int) -> None:
+        """Put a buffer at a distance."""
         self.buffers.append((buffer, distance))
         self._taken.take(buffer, distance)
 
@@ -59,17 +58,17 @@ def place(calls: Sequence[Call], buffers: Sequence[Buffer], shared: Mapping[str,
     head, tail = _End(), _End()
     end_of: dict[str, _End] = {}
     for buffer in buffers:
-        end = None
+        opposite = None
         if buffer.kind == "tensor":
             inputs = (shared.get(name, name) for name in calls[buffer.first].node.inputs)
-            taken = [end_of[name] for name in inputs if name in end_of]
-            if taken and all(other is taken[0] for other in taken):
-                end = tail if taken[0] is head else head
-        if end is None:
-            end = head if head.distance(buffer) <= tail.distance(buffer) else tail
+            taken = {end_of[name] for name in inputs if name in end_of}
+            if len(taken) == 1:
+                opposite = tail if head in taken else head
+        distances = {end: end.distance(buffer) for end in ((head, tail) if opposite is None else (opposite,))}
+        end = min(distances, key=lambda end: distances[end])
         if buffer.kind == "tensor":
             end_of[buffer.name] = end
-        end.put(buffer)
+        end.put(buffer, distances[end])
     arena_bytes = max((head.reach_at(step) + tail.reach_at(step) for step in range(len(calls))), default=0)
     from_head = [_placement(buffer, distance) for buffer, distance in head.buffers]
     from_tail = [_placement(b, arena_bytes - distance - aligned(b.nbytes)) for b, distance in tail.buffers]

@@ -56,24 +56,28 @@ class _Storage:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._members: dict[str, frozenset[str]] = {name: frozenset([name]) for name in graph.tensors}
-        reshaped = set()
+        self._members: dict[str, frozenset[str]] = {}  # of those that share
+        self._computed: dict[str, str] = {}
         for node in graph.nodes:
             if isinstance(node.op, Reshape):
-                reshaped.add(node.output)
-                union = self._members[node.inputs[0]] | self._members[node.output]
+                source = node.inputs[0]
+                union = self.members(source) | self.members(node.output)
                 self._members.update(dict.fromkeys(union, union))
-        self._computed = {name: next(iter(members - reshaped)) for name, members in self._members.items()}
+        reshaped = {node.output for node in graph.nodes if isinstance(node.op, Reshape)}
+        for name, members in self._members.items():
+            self._computed[name] = next(iter(members - reshaped))
+        border = self.members(graph.input) | self.members(graph.output)
+        self._outside = border | {
+            name for name in graph.tensors if graph.tensors[self._computed.get(name, name)].constant
+        }
 
     def members(self, name: str) -> frozenset[str]:
         """Return all tensors that share a tensor's memory."""
-        return self._members[name]
+        return self._members.get(name) or frozenset([name])
 
     def in_arena(self, name: str) -> bool:
         """Tell whether a tensor's memory is neither the caller's nor flash."""
-        members = self._members[name]
-        outside = self._graph.input in members or self._graph.output in members
-        return not outside and not self._graph.tensors[self._computed[name]].constant
+        return name not in self._outside
 
     def nbytes(self, name: str) -> int:
         """Return a tensor's bytes."""
@@ -81,7 +85,7 @@ class _Storage:
 
     def key(self, name: str) -> _Key:
         """Return a tensor's buffer, named after the one among those that share it that comes out of no Reshape."""
-        return "tensor", self._computed[name]
+        return "tensor", self._computed.get(name, name)
 
 
 def _check_aliases(graph: Graph, calls: Sequence[Call], plan: MemoryPlan, storage: _Storage) -> None:
