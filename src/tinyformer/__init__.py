@@ -5,8 +5,9 @@ The names below are imported on first use, so that none of them costs anything, 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tinyformer.lazy_imports import importer
 
 if TYPE_CHECKING:
     from tinyformer.pipeline import run, search
@@ -17,20 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["analyze", "compile", "load", "quantize", "run", "search"]
 
 _HOMES = {
-    "analyze": "tinyformer.sparse_engine.compiler",
-    "compile": "tinyformer.sparse_engine.compiler",
-    "load": "tinyformer.sparse_engine.host",
-    "quantize": "tinyformer.quantization",
-    "run": "tinyformer.pipeline",
-    "search": "tinyformer.pipeline",
+    "analyze": "sparse_engine.compiler",
+    "compile": "sparse_engine.compiler",
+    "load": "sparse_engine.host",
+    "quantize": "quantization",
+    "run": "pipeline",
+    "search": "pipeline",
 }
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'tinyformer' has no attribute '{name}'")
-    return getattr(import_module(home), name)
+__getattr__ = importer(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

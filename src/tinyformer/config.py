@@ -73,6 +73,14 @@ class DataConfig(_Section):
             grayscale=self.grayscale,
         )
 
+    def kind(self, seed: int) -> tuple[tuple[int, int, int], int]:
+        """Return the shape of an image (H, W, C) and the number of classes; known datasets are not loaded for it."""
+        known = data.kind(self.name)
+        if known is not None:
+            return known
+        dataset = self.load(seed)
+        return dataset.input_shape, len(dataset.classes)
+
 
 class LimitsConfig(_Section):
     """``[limits]``: memory in KB of 1,024 bytes, by default the board's; the estimated latency, by default any."""

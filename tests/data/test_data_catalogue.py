@@ -29,6 +29,13 @@ def test_digits_are_bytes_in_three_splits(digits):
         assert shares.min() > 0.08
 
 
+def test_what_is_known_without_loading_is_what_is_loaded(digits):
+    assert data.kind("digits") == (digits.input_shape, len(digits.classes))
+    assert data.kind("folder") is data.kind("npz") is None
+    with pytest.raises(ConfigError, match="dataset 'mnist' is unknown"):
+        data.kind("mnist")
+
+
 def test_the_seed_moves_validation_but_not_the_test_split(digits):
     other = data.load("digits", seed=1)
     assert np.array_equal(other.x_test, digits.x_test)

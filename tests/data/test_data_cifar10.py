@@ -86,6 +86,7 @@ def test_an_archive_in_the_cache_directory_is_used(arrays, offline, tmp_path):
     (tmp_path / "cifar10").mkdir()
     binary_archive(tmp_path / "cifar10" / cifar10.ARCHIVE, arrays)
     dataset = data.load("cifar10", cache_dir=tmp_path, validation_fraction=0.2)
+    assert data.kind("cifar10") == (dataset.input_shape, len(dataset.classes))
     assert dataset.x_train.shape == (80, 32, 32, 3)
     assert dataset.classes[3] == "cat"
     assert np.array_equal(dataset.x_test, arrays["x_test"])

@@ -68,6 +68,7 @@ def debian_package(path, files):
 def test_idx_files_beside_the_cache_are_read(files, offline, tmp_path):
     write(tmp_path / "fashion_mnist", files)
     dataset = data.load("fashion_mnist", cache_dir=tmp_path)
+    assert data.kind("fashion_mnist") == (dataset.input_shape, len(dataset.classes))
     assert dataset.x_train.shape == (30, 28, 28, 1)
     assert dataset.x_test.shape == (10, 28, 28, 1)
     assert dataset.classes[9] == "Ankle boot"

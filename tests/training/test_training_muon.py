@@ -6,6 +6,7 @@ from torch import nn
 
 from tinyformer.training import TrainingSettings, fit, optimizers
 from tinyformer.training.muon import MUON, orthogonal
+from tinyformer.training.settings import OPTIMIZERS
 
 SCALE = {"mean": 100.0, "std": 60.0, "seed": 5}
 
@@ -29,6 +30,13 @@ def test_an_orthogonal_matrix_points_where_the_gradient_points(shape):
 
 def test_a_zero_gradient_moves_nothing():
     assert not orthogonal(torch.zeros(16, 16)).any()
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_of_the_settings_can_be_built(name):
+    model = matrices()
+    optimizer = optimizers.build(name, model, 0.1, 0.5)
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
 
 
 def test_only_matrices_are_muons():

@@ -41,7 +41,8 @@ def search(
     json: JsonFlag = False,
 ) -> None:
     """Search the supernet (Algorithms 1 and 2) and the sparse single-path model (Algorithm 3)."""
-    extras.require("search", extras.SEARCH)
+    if not analyze_only:
+        extras.require("search", extras.SEARCH)
     from tinyformer import config, pipeline
 
     settings = config.load(run_file)

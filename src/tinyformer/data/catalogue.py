@@ -14,25 +14,29 @@ from tinyformer.data.dataset import Arrays, Dataset, Request, Split, statistics
 from tinyformer.data.splits import hold_out_test, stratified
 from tinyformer.errors import ConfigError, DataError
 
+Kind = tuple[tuple[int, int, int], int]
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """A dataset's reader, and what it understands beside the cache.
 
     ``options`` are names of ``load``'s arguments; ``downloads`` says whether there is anything to fetch; ``by_class``
-    that samples may come one class after the other.
+    that samples may come one class after the other. ``kind`` is the shape of an image (H, W, C) and the number of
+    classes, where they are always the same.
     """
 
     read: Callable[[Request], Arrays]
     downloads: bool = False
     options: frozenset[str] = frozenset()
     by_class: bool = False
+    kind: Kind | None = None
 
 
 SOURCES: Mapping[str, Source] = {
-    "digits": Source(digits.read),
-    "fashion_mnist": Source(fashion_mnist.read, downloads=True, options=frozenset({"path"})),
-    "cifar10": Source(cifar10.read, downloads=True, options=frozenset({"path"})),
+    "digits": Source(digits.read, kind=((8, 8, 1), 10)),
+    "fashion_mnist": Source(fashion_mnist.read, downloads=True, options=frozenset({"path"}), kind=((28, 28, 1), 10)),
+    "cifar10": Source(cifar10.read, downloads=True, options=frozenset({"path"}), kind=((32, 32, 3), 10)),
     "npz": Source(npz.read, options=frozenset({"path"}), by_class=True),
     "folder": Source(folder.read, options=frozenset({"path", "size", "grayscale"}), by_class=True),
 }
@@ -91,6 +95,15 @@ def load(
         cache.root(cache_dir), None if path is None else Path(path).expanduser(), size, grayscale, progress
     )
     return _dataset(name, source.read(request), seed, validation_fraction, shuffled=source.by_class)
+
+
+def kind(name: str) -> Kind | None:
+    """Return the shape of a dataset's images (H, W, C) and the number of its classes; None where only loading tells.
+
+    Raises:
+        ConfigError: the dataset is unknown.
+    """
+    return _source(name).kind
 
 
 def fetch(name: str, *, cache_dir: Path | None = None, progress: Progress | None = None) -> Path | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tinyformer import study
 from tinyformer.errors import DoesNotFitError
+from tinyformer.pipeline import space
 from tinyformer.pipeline.context import Progress, RunContext
 from tinyformer.pipeline.epochs import Epochs
 from tinyformer.pipeline.machines import Machines
@@ -48,27 +49,6 @@ class Found:
         return SparseModel(self.space, best.supernet, best.path, best.sparsity, weights)
 
 
-def analyze_run(run: RunContext) -> SpaceAnalysis:
-    """Run Algorithm 1."""
-    return analyze(run.space, run.limits, run.evaluate, run.config.analysis)
-
-
-def analysis_summary(analysis: SpaceAnalysis) -> dict[str, Any]:
-    """Return what JSON shows of Algorithm 1."""
-    return {
-        "space": analysis.space,
-        "acceptance": analysis.probability,
-        "accepted": analysis.acceptable,
-        "samples": analysis.samples,
-        "evaluated": analysis.evaluated,
-        "too_small": analysis.too_small,
-        "too_large": analysis.too_large,
-        "unfit": dict(analysis.unfit),
-        "bounds": list(analysis.bounds),
-        "verdict": analysis.to_text(),
-    }
-
-
 def search(run: RunContext, machines: Machines, *, force: bool = False) -> Found:
     """Run Algorithms 1 to 3, resuming what the folder holds.
 
@@ -76,7 +56,7 @@ def search(run: RunContext, machines: Machines, *, force: bool = False) -> Found
         DoesNotFitError: the space is not accepted (``force`` goes on), or nothing in it fits.
     """
     run.progress.stage("space analysis")
-    analysis = analyze_run(run)
+    analysis = analyze(run.space, run.limits, run.evaluate, run.config.analysis)
     if not (analysis.acceptable or force):
         raise DoesNotFitError(f"{analysis.to_text()} (--force)")
     with contextlib.ExitStack() as stack:
@@ -232,7 +212,7 @@ def _summary(
     return {
         "space": run.space.name,
         "acceptance": analysis.probability,
-        "analysis": analysis_summary(analysis),
+        "analysis": space.summary(analysis),
         "supernets_seen": supernet.supernets.seen,
         "supernets_accepted": supernet.supernets.accepted,
         "supernets_skipped": dict(supernet.supernets.skipped),

@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tinyformer.errors import MissingExtraError
+from tinyformer.lazy_imports import importer
 
 if TYPE_CHECKING:
     from tinyformer.quantization.aware import QuantizedForward
     from tinyformer.quantization.block_pruning import prune
-    from tinyformer.quantization.calibration import CalibrationSettings, Ranges, calibrate
+    from tinyformer.quantization.calibration import Ranges, calibrate
     from tinyformer.quantization.canonical import canonicalize
     from tinyformer.quantization.contract import check
     from tinyformer.quantization.export import export_float, to_onnx
@@ -21,10 +20,11 @@ if TYPE_CHECKING:
     from tinyformer.quantization.input_quantization import InputQuantization
     from tinyformer.quantization.ptq import QuantizationSettings, apply_ranges, quantize, quantize_model
     from tinyformer.quantization.runtime import accuracy, predict
+    from tinyformer.quantization.settings import CalibrationSettings
 
-_HOME = {
+_HOMES = {
     "QuantizedForward": "aware",
-    "CalibrationSettings": "calibration",
+    "CalibrationSettings": "settings",
     "Ranges": "calibration",
     "calibrate": "calibration",
     "canonicalize": "canonical",
@@ -41,8 +41,6 @@ _HOME = {
     "predict": "runtime",
     "prune": "block_pruning",
 }
-
-_EXTRA = {"torch": "search", "onnxscript": "search", "onnxruntime": "onnx"}
 
 __all__ = [
     "CalibrationSettings",
@@ -65,12 +63,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    try:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    except ModuleNotFoundError as error:
-        if error.name not in _EXTRA:
-            raise
-        raise MissingExtraError(error.name, _EXTRA[error.name], f"quantization.{name}") from error
+__getattr__ = importer(__name__, _HOMES)

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from tinyformer.quantization.calibration import CalibrationSettings, calibrate
+from tinyformer.quantization.calibration import calibrate
 from tinyformer.quantization.contract import SOFTMAX_SCALE, SOFTMAX_ZERO_POINT
 from tinyformer.quantization.export import OUTPUT_NAME, to_onnx
 from tinyformer.quantization.ptq import activation_params
 from tinyformer.quantization.runtime import FloatArray
+from tinyformer.quantization.settings import CalibrationSettings
 from tinyformer.search_space import LayerSpec
 from tinyformer.supernet import SinglePathModel
 

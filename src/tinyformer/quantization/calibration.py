@@ -3,48 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
-from tinyformer.errors import ConfigError, DataError
+from tinyformer.errors import DataError
 from tinyformer.quantization.runtime import FloatArray, session
+from tinyformer.quantization.settings import CalibrationSettings
 
 Ranges = Mapping[str, tuple[float, float]]
 Histogram = npt.NDArray[np.int64]
 
-METHODS = ("min_max", "percentile", "mse")
 _BINS = 4096
 _SHRINKINGS = np.arange(100, 19, -1) / 100  # parts of the whole range that ``mse`` tries
-
-
-@dataclass(frozen=True, slots=True)
-class CalibrationSettings:
-    """How ranges are found.
-
-    Attributes:
-        method: ``min_max`` covers every value seen; ``percentile`` leaves out the rarest at both ends; ``mse`` takes
-            the part of that range whose quantisation has the least mean squared error.
-        percentile: the share of values that ``percentile`` covers, 50 to 100.
-        samples: how many inputs are drawn from those given.
-        seed: of that draw.
-    """
-
-    method: Literal["min_max", "percentile", "mse"] = "percentile"
-    percentile: float = 99.99
-    samples: int = 256
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ConfigError(f"calibration method '{self.method}'; allowed: {', '.join(METHODS)}")
-        if not 50 <= self.percentile <= 100:
-            raise ConfigError(f"calibration percentile {self.percentile}; allowed: 50 to 100")
-        if self.samples < 1:
-            raise ConfigError(f"calibration samples {self.samples}; allowed: 1 or more")
 
 
 def calibrate(model: onnx.ModelProto, inputs: FloatArray, settings: CalibrationSettings) -> Ranges:

@@ -18,12 +18,13 @@ from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
 from tinyformer.errors import UnsupportedModelError
 from tinyformer.quantization.block_pruning import prune
-from tinyformer.quantization.calibration import CalibrationSettings, Ranges, calibrate
+from tinyformer.quantization.calibration import Ranges, calibrate
 from tinyformer.quantization.canonical import canonicalize
 from tinyformer.quantization.contract import QDQ, SOFTMAX_SCALE, SOFTMAX_ZERO_POINT, check
 from tinyformer.quantization.input_quantization import InputQuantization
 from tinyformer.quantization.regions import BINARY, UNARY, Region, find
 from tinyformer.quantization.runtime import FloatArray
+from tinyformer.quantization.settings import CalibrationSettings
 
 _BIAS_LIMIT = 2.0**28  # leaves the accumulator room for the products
 _LEAST_RANGE = 1e-8  # below it a value is as good as always zero

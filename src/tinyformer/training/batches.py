@@ -12,7 +12,8 @@ from torch import Tensor
 
 from tinyformer.errors import DataError
 from tinyformer.training import augmentation as augment
-from tinyformer.training.augmentation import Augmentation, Mix
+from tinyformer.training.augmentation import Mix
+from tinyformer.training.policies import Augmentation
 from tinyformer.training.trivial_augment import trivial_augment
 
 Images = npt.NDArray[np.uint8] | Tensor

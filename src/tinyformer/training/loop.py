@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from tinyformer.errors import TrainingError
 from tinyformer.training import checkpoint as checkpoints
 from tinyformer.training import evaluation, optimizers, precision
-from tinyformer.training.augmentation import AUGMENTATIONS
 from tinyformer.training.average import WeightAverage
 from tinyformer.training.batches import Batch, Images, Labels, Samples, epoch_batches, normalize, samples
 from tinyformer.training.evaluation import Forward, plain_forward
 from tinyformer.training.host_memory import kept_memory
 from tinyformer.training.log import EpochRow, TrainingLog
 from tinyformer.training.loss import batch_loss
+from tinyformer.training.policies import AUGMENTATIONS
 from tinyformer.training.schedule import learning_rate
 from tinyformer.training.settings import TrainingSettings
 from tinyformer.training.state import Callback, TrainingState

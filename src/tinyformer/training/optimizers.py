@@ -9,6 +9,7 @@ import torch
 from torch import nn, optim
 
 from tinyformer.training.muon import MUON, MuonAdamW
+from tinyformer.training.settings import Optimizer
 
 Groups = list[dict[str, Any]]
 
@@ -26,14 +27,14 @@ def _sgd(groups: Groups, lr: float, fused: bool) -> optim.Optimizer:
     return optim.SGD(groups, lr=lr, momentum=_MOMENTUM, nesterov=True, fused=fused)
 
 
-OPTIMIZERS: Mapping[str, Callable[[Groups, float, bool], optim.Optimizer]] = {
+_BUILDERS: Mapping[Optimizer, Callable[[Groups, float, bool], optim.Optimizer]] = {
     "adamw": _adamw,
     "muon": MuonAdamW,
     "sgd": _sgd,
 }
 
 
-def build(name: str, model: nn.Module, lr: float, weight_decay: float) -> optim.Optimizer:
+def build(name: Optimizer, model: nn.Module, lr: float, weight_decay: float) -> optim.Optimizer:
     """Return an optimiser of a model's parameters; only weights of two axes or more decay."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     matrices = [p for p in parameters if _is_matrix(p)]
@@ -45,7 +46,7 @@ def build(name: str, model: nn.Module, lr: float, weight_decay: float) -> optim.
         if members
     ]
     fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
-    return OPTIMIZERS[name](groups, lr, fused)
+    return _BUILDERS[name](groups, lr, fused)
 
 
 @torch.no_grad()

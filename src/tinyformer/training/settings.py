@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from tinyformer.errors import ConfigError
-from tinyformer.training.augmentation import AUGMENTATIONS
-from tinyformer.training.optimizers import OPTIMIZERS
+from tinyformer.training.policies import AUGMENTATIONS
 
+Optimizer = Literal["adamw", "muon", "sgd"]
+OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 Precision = Literal["auto", "fp32", "bf16"]
-PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16")
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class TrainingSettings:
 
     epochs: int
     batch_size: int = 128
-    optimizer: str = "adamw"
+    optimizer: Optimizer = "adamw"
     initial_lr: float = 0.0
     peak_lr: float = 1e-3
     warmup_epochs: float = 0.0
