@@ -28,7 +28,7 @@ from tinyformer.study import Storage, Study
 SEEDS = range(20)
 EVALUATED = (10, 20, 40, 80)
 MOST_ASKED = 300  # candidates sampled in all, those that do not fit and repeated ones included
-FLASH_QUANTILE, LATENCY_QUANTILE = 0.5, 0.5  # each limit alone admits half of the candidates
+FLASH_SHARE, LATENCY_SHARE = 0.5, 0.5  # of the candidates, which each limit alone admits
 CHANCE = 0.1
 RECORD = recorded.HERE / "search_samplers.json"
 COSTS = ("flash_bytes", "latency_ms")
@@ -37,18 +37,21 @@ Search = Callable[[Table, "Limits", int], Iterator[Row]]
 
 
 class Limits:
-    """The most a candidate may take."""
+    """The most a candidate may take: each limit alone admits a share of the candidates."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self.flash_bytes = float(np.quantile([r.figures["flash_bytes"] for r in rows], FLASH_QUANTILE))
-        self.latency_ms = float(np.quantile([r.figures["latency_ms"] for r in rows], LATENCY_QUANTILE))
+    def __init__(self, rows: Sequence[Row], flash: float = FLASH_SHARE, latency: float = LATENCY_SHARE) -> None:
+        self.flash_bytes = float(np.quantile([r.figures["flash_bytes"] for r in rows], flash))
+        self.latency_ms = float(np.quantile([r.figures["latency_ms"] for r in rows], latency))
 
-    def hold(self, row: Row) -> bool:
-        return all(row.figures[cost] <= getattr(self, cost) for cost in COSTS)
+    def hold(self, row: Row, costs: Sequence[str] = COSTS) -> bool:
+        """Whether a candidate is within the limits of some costs."""
+        return all(row.figures[cost] <= getattr(self, cost) for cost in costs)
 
 
-def through_a_study(sampler: str, costs: Sequence[str] = (), *, repeats_count: bool = False) -> Search:
-    """Search as SparseNAS does: what does not fit is skipped."""
+def through_a_study(
+    sampler: str, costs: Sequence[str] = (), *, repeats_count: bool = False, limited: Sequence[str] = COSTS
+) -> Search:
+    """Search as SparseNAS does: what is over a limit, of those ``limited``, is skipped."""
 
     def search(table: Table, limits: Limits, seed: int) -> Iterator[Row]:
         storage = Storage("memory", optuna.storages.InMemoryStorage())
@@ -56,7 +59,7 @@ def through_a_study(sampler: str, costs: Sequence[str] = (), *, repeats_count: b
         with Study(storage, "s", sampler=sampler, seed=seed, costs=costs) as study:
             while (trial := study.ask(MOST_ASKED)) is not None:
                 row = table[tuple(trial.choose(p.name, p.choices) for p in recorded.parameters())]
-                if limits.hold(row):
+                if limits.hold(row, limited):
                     study.finish(trial, row.accuracy, metrics=row.figures)
                     if repeats_count or id(row) not in seen:
                         yield row
@@ -99,11 +102,16 @@ def _area(points: Sequence[tuple[float, float]], limits: Limits) -> float:
     return area
 
 
-def run(search: Search, table: Table, limits: Limits, seed: int) -> dict[str, list[float]]:
-    """Return best accuracy and share of the table's hypervolume after each number of candidates."""
+def evaluated(search: Search, table: Table, limits: Limits, seed: int) -> list[Row]:
+    """Return the candidates that a search evaluates, in order."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = [row for _, row in zip(range(max(EVALUATED)), search(table, limits, seed), strict=False)]
+        return [row for _, row in zip(range(max(EVALUATED)), search(table, limits, seed), strict=False)]
+
+
+def run(search: Search, table: Table, limits: Limits, seed: int) -> dict[str, list[float]]:
+    """Return best accuracy and share of the table's hypervolume after each number of candidates."""
+    found = evaluated(search, table, limits, seed)
     return {
         "accuracy": [max(row.accuracy for row in found[:count]) for count in EVALUATED],
         "hypervolume": [hypervolume(found[:count], limits) for count in EVALUATED],
@@ -126,7 +134,7 @@ def compare(only: Sequence[str]) -> dict[str, object]:
         runs = [run(search, table, limits, seed) for seed in SEEDS]
         accuracy = np.array([r["accuracy"] for r in runs])
         volume = np.array([r["hypervolume"] for r in runs]) / whole
-        searches[name] = {"accuracy": _quartiles(accuracy), "hypervolume": _quartiles(volume)}
+        searches[name] = {"accuracy": quartiles(accuracy), "hypervolume": quartiles(volume)}
         print(name, searches[name], flush=True)
     return {
         "command": "python benchmarks/compare_samplers.py",
@@ -141,7 +149,7 @@ def compare(only: Sequence[str]) -> dict[str, object]:
     }
 
 
-def _quartiles(values: np.ndarray) -> dict[str, list[float]]:
+def quartiles(values: np.ndarray) -> dict[str, list[float]]:
     """Return quartiles over seeds, one for each number of candidates."""
     return {
         name: [round(float(v), 4) for v in np.quantile(values, q, axis=0)]
