@@ -20,6 +20,13 @@ def test_settings_come_from_their_sections() -> None:
     assert run.training.augmentation == "digits"
 
 
+def test_candidates_that_are_not_given_are_the_presets() -> None:
+    table = {"space": {"preset": "small", "candidates": {"pooling": [{"kind": "sequence"}]}}}
+    given, preset = (config.parse(t).space.space((32, 32, 3), 10) for t in (table, {"space": {"preset": "small"}}))
+    assert [candidate.kind for candidate in given.candidates.pooling] == ["sequence"]
+    assert given.candidates.transformer == preset.candidates.transformer
+
+
 @pytest.mark.parametrize(
     ("table", "words"),
     [
@@ -36,6 +43,16 @@ def test_settings_come_from_their_sections() -> None:
         ({"training": {"epochs": 3}}, ["training", "epochs", "allowed"]),
         ({"space": {"dots": [{"embedding": [8]}]}}, ["space.dots.0", "downsample_channels"]),
         ({"limits": {"flash_kb": -1}}, ["limits.flash_kb", "greater than 0"]),
+        ({"limits": {"flash_kb": float("inf")}}, ["limits.flash_kb", "finite"]),
+        ({"limits": {"latency_ms": float("inf")}}, ["limits.latency_ms", "finite"]),
+        ({"training": {"weight_decay": "much"}}, ["training", "weight_decay", "number"]),
+        ({"training": {"augmentation": ["crop"]}}, ["training", "augmentation", "string"]),
+        ({"training": {"validate_every": 1.5}}, ["training", "validate_every", "integer"]),
+        ({"training": {"preset": ["paper"]}}, ["training", "preset", "paper, strong"]),
+        ({"training": {"optimizer": "lion"}}, ["training", "optimizer", "muon"]),
+        ({"sparsenas": {"sampler": "bayes"}}, ["sparsenas.sampler", "'random', 'tpe'"]),
+        ({"finetune": {"learning_rate": 0}}, ["finetune: learning_rate = 0", "allowed: above 0"]),
+        ({"space": {"candidates": {"poling": []}}}, ["space.candidates", "poling", "allowed: downsample, mobilenet"]),
         ({"name": "My Model"}, ["name"]),
         ({"seed": -1}, ["seed"]),
         ({"compile": {"toolchain": "iar"}}, ["compile.toolchain", "zig", "gcc"]),

@@ -159,6 +159,19 @@ def test_a_model_that_does_not_fit_at_once_is_laid_out_smaller() -> None:
     assert evaluate(*job, BOARD, limits=too_hurried, objective="size") == smallest
 
 
+def test_ram_alone_is_saved_whatever_the_flash() -> None:
+    rng = np.random.default_rng(2)
+    config = sample_supernet(SPACE, rng)
+    job = config, sample_path(config, rng), SparsityConfig.uniform(config, 0.0, 4)
+    roomy = evaluate(*job, BOARD)
+    small_ram = Limits(BOARD.flash.size_bytes, roomy.ram_bytes - 1)
+    saved = evaluate(*job, BOARD, limits=small_ram)
+    assert saved.ram_bytes < roomy.ram_bytes
+    both = replace(small_ram, flash_bytes=roomy.flash_bytes // 2)
+    assert evaluate(*job, BOARD, limits=both).ram_bytes == roomy.ram_bytes  # in vain, and not tried
+    assert evaluate(*job, BOARD, limits=both, ram_alone=True) == saved
+
+
 @pytest.mark.slow
 def test_it_is_fast_enough_for_a_search() -> None:
     space, rng = preset("normal"), np.random.default_rng(0)

@@ -8,18 +8,27 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from tinyformer import boards, data
 from tinyformer.errors import ConfigError
 from tinyformer.quantization import CalibrationSettings
 from tinyformer.resources import Limits
-from tinyformer.search_space import Candidates, DotSpace, SearchSpace, preset
+from tinyformer.search_space import (
+    Candidates,
+    DotSpace,
+    DownsampleCandidate,
+    MobileNetCandidate,
+    PoolingCandidate,
+    SearchSpace,
+    TransformerCandidate,
+    preset,
+)
 from tinyformer.sparsenas.settings import FinetuneSettings, SparsenasSettings
 from tinyformer.supernas.settings import SupernasSettings
 from tinyformer.supernas.space_analysis import AnalysisSettings
@@ -85,9 +94,9 @@ class DataConfig(_Section):
 class LimitsConfig(_Section):
     """``[limits]``: memory in KB of 1,024 bytes, by default the board's; the estimated latency, by default any."""
 
-    flash_kb: float | None = Field(None, gt=0)
-    ram_kb: float | None = Field(None, gt=0)
-    latency_ms: float | None = Field(None, gt=0)
+    flash_kb: float | None = Field(None, gt=0, allow_inf_nan=False)
+    ram_kb: float | None = Field(None, gt=0, allow_inf_nan=False)
+    latency_ms: float | None = Field(None, gt=0, allow_inf_nan=False)
 
     def limits(self, board: boards.Board) -> Limits:
         """Return the limits in bytes and milliseconds.
@@ -103,12 +112,26 @@ class LimitsConfig(_Section):
         return Limits(flash, ram, self.latency_ms)
 
 
+class CandidatesConfig(_Section):
+    """``[space.candidates]``: those of the preset, any kind of which may be replaced."""
+
+    downsample: tuple[DownsampleCandidate, ...] | None = None
+    mobilenet: tuple[MobileNetCandidate, ...] | None = None
+    transformer: tuple[TransformerCandidate, ...] | None = None
+    pooling: tuple[PoolingCandidate, ...] | None = None
+
+    def candidates(self, of_preset: Candidates) -> Candidates:
+        """Return the candidates."""
+        given = {name: getattr(self, name) for name in type(self).model_fields}
+        return replace(of_preset, **{name: value for name, value in given.items() if value is not None})
+
+
 class SpaceConfig(_Section):
     """``[space]``: a preset, any part of which may be replaced."""
 
     preset: str = "digits"
     dots: tuple[Annotated[DotSpace, _known_keys(DotSpace)], ...] | None = None
-    candidates: Annotated[Candidates, _known_keys(Candidates)] | None = None
+    candidates: Annotated[CandidatesConfig, _known_keys(Candidates)] | None = None
     transformer: bool | None = None
     sparsities: tuple[float, ...] | None = None
     block_sizes: tuple[int, ...] | None = None
@@ -117,6 +140,8 @@ class SpaceConfig(_Section):
         """Return the search space for images of a shape (H, W, C)."""
         chosen = preset(self.preset, input_shape, classes)
         parts = {name: getattr(self, name) for name in type(self).model_fields if name != "preset"}
+        if self.candidates is not None:
+            parts["candidates"] = self.candidates.candidates(chosen.candidates)
         return replace(chosen, **{name: value for name, value in parts.items() if value is not None})
 
 
@@ -142,11 +167,16 @@ def _recipe(value: Any) -> TrainingSettings:
         raise ValueError(f"unknown key '{unknown[0]}'; allowed: {', '.join(allowed)}")
     given = dict(value)
     name = given.pop("preset", "paper")
-    if name not in RECIPES:
+    if not isinstance(name, str) or name not in RECIPES:
         raise ValueError(f"preset '{name}' is unknown; allowed: {', '.join(RECIPES)}")
-    return replace(RECIPES[name], **given)
+    try:
+        return _TRAINING.validate_python({**asdict(RECIPES[name]), **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{first['loc'][0]}: {first['msg']}") from None
 
 
+_TRAINING = TypeAdapter(TrainingSettings)
 _PER_STAGE = ("epochs", "batch_size", "peak_lr", "initial_lr", "warmup_epochs")
 
 
@@ -176,6 +206,17 @@ class RunConfig(_Section):
             if is_dataclass(value) and not isinstance(value, type) and any(f.name == "seed" for f in fields(value)):
                 parts[name] = replace(value, seed=self.seed)
         return self.model_copy(update=parts)
+
+    def extends(self, other: RunConfig) -> bool:
+        """Whether this run goes on from what another one did: it may train more candidates, and end in another way."""
+        return self.sparsenas.candidates >= other.sparsenas.candidates and self.searched() == other.searched()
+
+    def searched(self) -> dict[str, Any]:
+        """Return what a search's trials depend on."""
+        table = self.resolved()
+        del table["finetune"], table["verify"]
+        del table["sparsenas"]["candidates"]
+        return table
 
     def resolved(self) -> dict[str, Any]:
         """Return a run file that says everything: ``parse`` makes the same configuration of it."""

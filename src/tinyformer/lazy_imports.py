@@ -12,7 +12,6 @@ _EXTRAS = {
     "torch": "search",
     "optuna": "search",
     "safetensors": "search",
-    "onnxscript": "search",
     "onnxruntime": "onnx",
 }
 """Package -> the extra that it comes with."""

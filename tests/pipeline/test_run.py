@@ -16,7 +16,7 @@ import pytest
 from small_run import RUN_FILE
 from tinyformer import config, pipeline
 from tinyformer.errors import ConfigError, DataError, DoesNotFitError
-from tinyformer.pipeline import proving
+from tinyformer.pipeline import folder, proving
 from tinyformer.pipeline.context import RunContext, Silent
 from tinyformer.sparse_engine import compiler
 
@@ -107,7 +107,7 @@ def test_the_image_s_latency_is_checked_against_the_limit(finished: tuple[Path, 
 
 @pytest.mark.slow
 def test_a_run_learns_from_the_checkpoint_of_another(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    """It says from which, and is not taken for a run with another teacher or none."""
+    """It says from which, and is not taken for a run without one."""
     out, before = finished
     checkpoint = out / "checkpoint.safetensors"
     settings = config.load(run_file(tmp_path))
@@ -118,10 +118,10 @@ def test_a_run_learns_from_the_checkpoint_of_another(finished: tuple[Path, dict[
     assert result["teacher"] == {"file": str(checkpoint), "sha256": sha256}
     assert sha256 in (tmp_path / "out" / "report.html").read_text()
     assert config.load(tmp_path / "out" / "run.toml").finetune.teacher == str(checkpoint)
-    for other in ("", "other.safetensors"):
-        changed = {"finetune": replace(taught, teacher=other)}
-        with pytest.raises(ConfigError, match="another run file"):
-            pipeline.run(settings.model_copy(update=changed), tmp_path / "out", resume=True)
+    untaught = settings.model_copy(update={"finetune": replace(taught, teacher="")})
+    without = pipeline.run(untaught, tmp_path / "out", resume=True)
+    assert without["teacher"] is None
+    assert without["training"][0]["loss"] != result["training"][0]["loss"]
 
 
 def test_a_mistake_in_the_teacher_leaves_no_folder_behind(tmp_path: Path) -> None:
@@ -154,6 +154,42 @@ def test_the_resolved_run_file_is_the_run(finished: tuple[Path, dict[str, Any]],
         pipeline.run(config.parse({"seed": 5}), finished[0], resume=True)
 
 
+def test_a_folder_goes_on_with_what_leaves_its_trials_as_they_are(tmp_path: Path) -> None:
+    def go_on(**changed: dict[str, Any]) -> None:
+        settings = config.parse({"sparsenas": {"candidates": 5}, **changed})
+        folder.open_folder(RunContext(settings, tmp_path, Silent()), resume=True)
+
+    for accepted in (
+        {},
+        {"sparsenas": {"candidates": 6}},  # each goes on from the one before
+        {"sparsenas": {"candidates": 6}, "verify": {"device_samples": 1}},
+        {"sparsenas": {"candidates": 6}, "finetune": {"epochs": 400}},
+    ):
+        go_on(**accepted)
+        assert config.load(tmp_path / "run.toml") == config.parse({"sparsenas": {"candidates": 5}, **accepted})
+    for refused in ({}, {"sparsenas": {"candidates": 7, "epochs": 11}}, {"supernas": {"supernets": 9}}):
+        with pytest.raises(ConfigError, match=r"another run file.*only \[finetune\]"):
+            go_on(**refused)
+
+
+def test_a_folder_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for out, words in ((tmp_path / "file", "is a file"), (tmp_path / "file" / "out", "Not a directory")):
+        with pytest.raises(ConfigError, match=f"{words}.*choose"):
+            folder.open_folder(RunContext(config.parse({}), out, Silent()), resume=False)
+
+
+def test_one_process_at_a_time_finishes_a_run(tmp_path: Path) -> None:
+    with (
+        folder.locked(tmp_path, wait=False),
+        pytest.raises(ConfigError, match="in use by another process"),
+        folder.locked(tmp_path, wait=False),
+    ):
+        pass
+    with folder.locked(tmp_path, wait=True):
+        pass
+
+
 def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
     with pytest.raises(ConfigError, match="not empty"):
@@ -164,7 +200,7 @@ def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
 def test_what_a_killed_process_was_writing_is_no_other_thing(tmp_path: Path) -> None:
     (tmp_path / "run.toml.123.part").write_text("na")
     context = RunContext(config.parse({}), tmp_path, Silent())
-    pipeline.folder.open_folder(context, resume=True)
+    folder.open_folder(context, resume=True)
     assert config.load(tmp_path / "run.toml") == context.config
 
 

@@ -12,10 +12,16 @@ import pytest
 from small_run import RUN_FILE
 from tinyformer import config, pipeline, study
 from tinyformer.errors import ConfigError
-from tinyformer.pipeline.studies import open_studies
+from tinyformer.pipeline import folder
+from tinyformer.pipeline.context import RunContext, Silent
+from tinyformer.pipeline.studies import Studies, open_studies
 
 
-def trial(studies: pipeline.studies.Studies) -> None:
+def a_run(directory: Path, *, resumed: bool = False, **sections: Any) -> RunContext:
+    return RunContext(config.parse(sections), directory, Silent(), resumed=resumed)
+
+
+def trial(studies: Studies) -> None:
     with study.Study(studies.storage, studies.name("stage")) as trials:
         opened = trials.ask(1)
         assert opened is not None
@@ -23,34 +29,50 @@ def trial(studies: pipeline.studies.Studies) -> None:
 
 
 def test_a_journal_is_the_folders_own(tmp_path: Path) -> None:
-    with open_studies(tmp_path, "one", None) as studies:
+    with open_studies(a_run(tmp_path), None) as studies:
         trial(studies)
         assert [record.objective for record in studies.trials("stage")] == [0.5]
     assert {path.name for path in tmp_path.iterdir()} == {"search.log", "search.log.lock"}
     with (
         pytest.raises(ConfigError, match=r"kept in search\.log; leave --storage out"),
-        open_studies(tmp_path, "one", f"sqlite:///{tmp_path}/trials.db"),
+        open_studies(a_run(tmp_path), f"sqlite:///{tmp_path}/trials.db"),
     ):
         pass
 
 
-def test_runs_of_two_names_share_a_database(tmp_path: Path) -> None:
+def test_runs_share_a_database_and_no_trials(tmp_path: Path) -> None:
+    """Whatever tells them apart: their names, or what they search."""
     url = f"sqlite:///{tmp_path}/trials.db"
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        with open_studies(tmp_path / name, name, url) as studies:
+    for index, sections in enumerate(({"name": "one"}, {"name": "two"}, {"name": "one", "board": "nucleo-f746zg"})):
+        (tmp_path / str(index)).mkdir()
+        with open_studies(a_run(tmp_path / str(index), **sections), url) as studies:
             trial(studies)
             assert len(studies.trials("stage")) == 1
     with study.open_storage(url) as storage:
-        assert set(study.read_trials(storage)) == {"one/stage", "two/stage"}
+        assert len(study.read_trials(storage)) == 3
+
+
+def test_trials_that_are_there_are_not_taken_for_those_of_a_new_run(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/trials.db"
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    with open_studies(a_run(tmp_path / "first"), url) as studies:
+        trial(studies)
+    with pytest.raises(ConfigError, match="go on in its folder"), open_studies(a_run(tmp_path / "second"), url):
+        pass
+    with open_studies(a_run(tmp_path / "second", resumed=True), url) as studies:  # as another process of the run does
+        assert len(studies.trials("stage")) == 1
+    more = {"sparsenas": {"candidates": 60}, "finetune": {"epochs": 500}}
+    with open_studies(a_run(tmp_path / "first", resumed=True, **more), url) as studies:
+        assert len(studies.trials("stage")) == 1
 
 
 def test_a_folder_remembers_its_database(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/trials.db"
-    with open_studies(tmp_path, "one", url):
+    with open_studies(a_run(tmp_path), url):
         pass
     for given, words in ((None, "trials.db; give its URL with --storage"), (f"{url}2", r"trials\.db, not in")):
-        with pytest.raises(ConfigError, match=words), open_studies(tmp_path, "one", given):
+        with pytest.raises(ConfigError, match=words), open_studies(a_run(tmp_path), given):
             pass
 
 
@@ -58,7 +80,7 @@ def test_a_password_is_not_written_down(tmp_path: Path, monkeypatch: pytest.Monk
     url = f"sqlite:///{tmp_path}/trials.db"
     opened = study.storage.RDBStorage(url)
     monkeypatch.setattr(study.storage, "RDBStorage", lambda _: opened)
-    with open_studies(tmp_path, "one", "postgresql://me:secret@host/trials"):
+    with open_studies(a_run(tmp_path), "postgresql://me:secret@host/trials"):
         pass
     assert (tmp_path / "search.database").read_text() == "postgresql://me:***@host/trials\n"
 
@@ -94,7 +116,7 @@ def test_processes_that_share_a_database_search_together(
     """Two at once give what one gives, every trial counted once, and a run goes on from their search."""
     file, out, url = tmp_path / "tiny.toml", tmp_path / "shared", f"sqlite:///{tmp_path}/trials.db"
     file.write_text(RUN_FILE)
-    pipeline.folder.open_folder(pipeline.RunContext(settings, out, pipeline.Silent()), resume=False)
+    folder.open_folder(RunContext(settings, out, Silent()), resume=False)
     program = (
         "import sys; from pathlib import Path; from tinyformer import config, pipeline; "
         "pipeline.search(config.load(Path(sys.argv[1])), sys.argv[2], resume=True, "

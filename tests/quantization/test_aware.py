@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from onnx import numpy_helper
 
 from tinyformer.quantization import (
     CalibrationSettings,
@@ -65,6 +66,22 @@ def test_it_computes_what_the_int8_model_computes(name: str) -> None:
     step = np.diff(steps).min()
     assert np.abs(simulated - real).mean() <= 0.35 * step
     assert np.abs(simulated - real).mean() < 0.5 * np.abs(plain - real).mean()
+
+
+def test_average_pooling_keeps_the_scale_of_what_it_reads() -> None:
+    """As onnxruntime writes it."""
+    space = preset("digits")
+    config = sample_supernet(space, np.random.default_rng(0))
+    labels = {b.id: b.candidates[0].label for b in config.blocks()} | {"pooling": "average"}
+    model = SinglePathModel(config, path_from_dict(config, labels), torch.Generator().manual_seed(0)).eval()
+    images, calibration = images_of(model), CalibrationSettings("min_max")
+    (pool,) = (spec for spec in model.specs if spec.kind == "avg_pool2d")
+    scale, zero_point = QuantizedForward(model, images.numpy(), calibration)._activations[pool.name]
+    file = quantize_model(to_onnx(model), images.numpy(), QuantizationSettings(calibration))
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in file.graph.initializer}
+    (node,) = (node for node in file.graph.node if node.op_type == "AveragePool")
+    (written,) = (n for n in file.graph.node if n.op_type == "QuantizeLinear" and n.input[0] == node.output[0])
+    assert (scale, zero_point) == (constants[written.input[1]].item(), constants[written.input[2]].item())
 
 
 def test_nothing_is_left_behind_in_the_model() -> None:

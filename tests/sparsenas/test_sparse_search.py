@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from search_fakes import Calls, FakeNet, Killed, fake_resources, sparsenas_actions
+from tiny_search import SPACE as TINY
 from tinyformer import boards
 from tinyformer.errors import ConfigError, DoesNotFitError
 from tinyformer.resources import Limits, resource_eval
@@ -49,21 +51,23 @@ class Run:
     settings: SparsenasSettings = SETTINGS
     limits: Limits = LIMITS
 
-    def search(self, calls: Calls | None = None, die_after: int | None = None, **rest: Any) -> SparsenasResult:
+    def search(
+        self, calls: Calls | None = None, die_after: int | None = None, die_at: int | None = None, **rest: Any
+    ) -> SparsenasResult:
         seen: list[Trial] = []
 
         def observe(name: str, trial: Trial) -> None:
             seen.append(trial)
-            if len(seen) == die_after:
+            if len(seen) == die_after or trial.index == die_at:
                 raise Killed(name)
 
         rest = {"actions": sparsenas_actions(calls or Calls()), **rest}
-        space = rest.pop("space", SPACE)
+        space, supernet = rest.pop("space", SPACE), rest.pop("supernet", SUPERNET)
         evaluate = rest.pop("evaluate", fake_resources)
         with open_storage(self.folder / "study.jsonl") as storage:
             return search(
                 space,
-                SUPERNET,
+                supernet,
                 WEIGHTS,
                 self.limits,
                 evaluate,
@@ -229,6 +233,38 @@ def test_a_candidate_that_is_sampled_again_is_not_trained_again(run: Run) -> Non
     assert all(member.index not in repeats and member.weights.exists() for member in result.front)
 
 
+class FourSlots(InProcessExecutor):
+    """Like a cluster: evaluates the other jobs while one hangs."""
+
+    slots = 4
+
+    def __init__(self, hangs: int) -> None:
+        self.hangs = hangs
+
+    def submit(self, function: Any, argument: Any) -> Any:
+        return Future() if argument.index == self.hangs else super().submit(function, argument)
+
+
+def test_a_trial_that_repeats_a_later_one_does_not_take_its_place(run: Run, tmp_path: Path) -> None:
+    """Killed while one of several trials hung, the search resumes with it, after others that sampled the same model."""
+    dense = replace(TINY, sparsities=(0.0,), block_sizes=(2,))  # of few models, which return soon
+    of = {"space": dense, "supernet": sample_supernet(dense, np.random.default_rng(1))}
+    settings, limits = replace(SETTINGS, seed=38), Limits(10**9, 10**9)
+    run.settings, run.limits = settings, limits
+    run.search(**of)
+    pairs = [(t.details["repeats"], t.index) for t in run.trials() if "repeats" in t.details]
+    near = [(first, second) for first, second in pairs if 0 < second - first < FourSlots.slots]
+    assert near
+    for first, second in near:
+        killed = Run(tmp_path / str(first), settings, limits)
+        with pytest.raises(Killed):
+            killed.search(**of, executor=FourSlots(first), die_at=second)
+        result = killed.search(**of)
+        assert {t.index: t.details.get("repeats") for t in killed.trials()}[first] == second
+        assert all(member.weights.exists() for member in result.front)
+        assert result.trained_weights.exists()
+
+
 @pytest.mark.parametrize("objective", ["accuracy", "front"])
 @pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
 def test_killed_after_every_trial_it_ends_as_uninterrupted(sampler: str, objective: str, tmp_path: Path) -> None:
@@ -315,7 +351,17 @@ def test_with_an_executor_of_several_slots_the_result_is_the_same(run: Run, unin
     assert run.state(run.search(executor=TwoSlots())) == uninterrupted
 
 
-@pytest.mark.parametrize("wrong", [{"candidates": 0}, {"epochs": 0}, {"prune_epochs": 3, "ramp_epochs": 4}])
-def test_settings_out_of_range(wrong: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"candidates": 0},
+        {"epochs": 0},
+        {"prune_epochs": 3, "ramp_epochs": 4},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"sampler": "cmaes"},
+    ],
+)
+def test_settings_out_of_range(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="allowed"):
         SparsenasSettings(**wrong)

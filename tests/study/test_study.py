@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import optuna
 import pytest
 
 from tinyformer.errors import ConfigError
-from tinyformer.study import SAMPLERS, OpenTrial, Storage, Study, Trial, TrialState, open_storage
+from tinyformer.study import SAMPLER_NAMES, SAMPLERS, OpenTrial, Storage, Study, Trial, TrialState, open_storage
+from tinyformer.study import study as study_module
 
 COUNT = 30
 
@@ -20,7 +22,11 @@ def storage(tmp_path: Path) -> Iterator[Storage]:
         yield opened
 
 
-def play(study: Study, trial: OpenTrial) -> Trial:
+def test_the_samplers_have_the_names_that_settings_know() -> None:
+    assert tuple(SAMPLERS) == SAMPLER_NAMES
+
+
+def play(study: Study, trial: OpenTrial) -> Trial | None:
     """Sample a trial and tell its result: the sum of squares, every fifth trial skipped."""
     values = [trial.choose(f"x{i}", range(8)) for i in range(3)]
     if trial.index % 5 == 4:
@@ -164,6 +170,36 @@ def test_closing_gives_up_open_trials_at_once(storage: Storage) -> None:
         again = study.ask(1)
         assert again is not None
         assert again.index == 0
+
+
+def test_a_trial_that_another_process_has_taken_over_is_not_told_twice(storage: Storage) -> None:
+    """A process that was suspended for long finds its trial failed and repeated."""
+    with Study(storage, "s") as suspended:
+        trial = suspended.ask(1)
+        assert trial is not None
+        with Study(storage, "s") as other:  # of a storage that is not shared: what others run is abandoned
+            repeated = other.ask(1)
+            assert repeated is not None
+            assert suspended.finish(trial, 1.0) is None
+            assert suspended.skip(trial, "late") is None
+            other.finish(repeated, 2.0)
+        assert [record.objective for record in suspended.trials()] == [2.0]
+
+
+def test_a_heart_beats_on_after_a_beat_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study_module, "BEAT_S", 0.001)
+    beats, went_on = [], threading.Event()
+
+    def beat() -> None:
+        beats.append(len(beats))
+        if len(beats) == 2:
+            raise OSError("database is locked")
+        if len(beats) == 4:
+            went_on.set()
+
+    stop = study_module._start_beating(beat)
+    assert went_on.wait(10)
+    stop()
 
 
 def test_resuming_with_other_settings_names_the_difference(storage: Storage) -> None:

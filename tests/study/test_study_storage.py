@@ -27,7 +27,7 @@ def finish(study: Study, count: int, objective: float = 1.0) -> None:
 
 def test_a_journal_is_used_by_one_search_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "run" / "study.jsonl"
-    with open_storage(path), pytest.raises(ConfigError, match="in use by another search"):
+    with open_storage(path), pytest.raises(ConfigError, match="in use by another process"):
         open_storage(path)
     open_storage(path).close()
 

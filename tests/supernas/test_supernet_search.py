@@ -12,7 +12,7 @@ import pytest
 
 from search_fakes import Calls, FakeNet, Killed, fake_resources, supernas_actions
 from tinyformer.errors import ConfigError, DoesNotFitError, TrainingError
-from tinyformer.resources import Limits
+from tinyformer.resources import Limits, Resources
 from tinyformer.search_space import SPARSITIES, DotSpace, preset, supernet_from_dict
 from tinyformer.study import (
     Executor,
@@ -304,6 +304,26 @@ def test_adaptive_samplers_resume_too(sampler: str, tmp_path: Path) -> None:
 def test_settings_out_of_range(name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name} = 0; allowed: 1 or more"):
         SupernasSettings(**{name: 0})
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"learning_rate": -1.0}, {"test_share": -0.5}, {"test_share": 1.5}, {"sampler": "x"}]
+)
+def test_values_out_of_range(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"supernas: {next(iter(wrong))} = .*; allowed"):
+        SupernasSettings(**wrong)
+
+
+def test_the_dense_paths_of_a_supernet_are_held_against_the_ram_alone(run: Run) -> None:
+    """They need not fit the flash, and what fits it not may still be laid out for the RAM."""
+    run.limits = LOOSE
+
+    def too_large(*candidate: Any) -> Resources:
+        return replace(fake_resources(*candidate), ram_bytes=LOOSE.ram_bytes + 1)
+
+    with pytest.raises(DoesNotFitError, match="most paths over RAM"):
+        run.search(evaluate_ram=too_large)
+    Run(run.folder / "other", limits=LOOSE).search(evaluate_ram=fake_resources)
 
 
 def test_training_is_seeded_counted_and_named_as_the_settings_say(run: Run) -> None:

@@ -11,7 +11,15 @@ from torch import nn
 from search_space_strategies import Sample, samples
 from tinyformer.errors import ConfigError
 from tinyformer.search_space import Path, count_parameters, layers, path_from_dict, preset, sample_path, sample_supernet
-from tinyformer.supernet import Convolution, SinglePathModel, Supernet, extract, prunable_layers, recalibrate
+from tinyformer.supernet import (
+    Convolution,
+    SinglePathModel,
+    Supernet,
+    extract,
+    prunable_layers,
+    recalibrate,
+    recalibration_batch,
+)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -172,6 +180,14 @@ def test_recalibration_takes_the_statistics_of_the_path(digits):
     assert not model.training
     with pytest.raises(ConfigError, match="no batch"):
         recalibrate(model, [])
+
+
+@pytest.mark.parametrize("count", [1, 2, 255, 256, 257, 258, 513, 1000, 1024])
+def test_batches_of_a_recalibration_weigh_alike(count):
+    size = recalibration_batch(count)
+    sizes = [len(range(first, min(first + size, count))) for first in range(0, count, size)]
+    assert max(sizes) <= 256
+    assert max(sizes) - min(sizes) < len(sizes)
 
 
 def test_a_few_steps_learn(digits):

@@ -217,8 +217,24 @@ def test_losses_follow_their_formulas():
 
 def test_a_diverged_run_says_so(net, bars):
     settings = TrainingSettings(epochs=3, batch_size=16, optimizer="sgd", peak_lr=1e30)
-    with pytest.raises(TrainingError, match=r"training diverged in epoch \d: the loss is .*; lower peak_lr"):
+    with pytest.raises(
+        TrainingError,
+        match=r"training diverged in epoch \d: the loss is .*; lower the learning rate \(its peak is 1e\+30\)",
+    ):
         fit(net(), *bars, settings, seed=0, **SCALE)
+
+
+def test_weights_that_the_last_step_spoilt_are_no_result(net, bars):
+    """No loss has seen them."""
+    watch = Watch()
+
+    def spoil(state):
+        if state.epoch == 2:
+            next(state.model.parameters()).data.view(-1)[0] = float("nan")
+
+    watch.on_step = spoil
+    with pytest.raises(TrainingError, match="diverged in epoch 3: the weights are not finite"):
+        fit(net(), *bars, replace(SETTINGS, epochs=3, batch_size=len(bars[0])), seed=0, callbacks=[watch], **SCALE)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,7 +52,7 @@ def run(
 
     settings = config.demo() if run_file is None else config.load(run_file)
     machines = pipeline.Machines(storage)
-    again = f"tinyformer run {'' if run_file is None else f'{run_file} '}{to_resume(out, machines, tensorboard)}"
+    again = to_resume("run", run_file, out, machines, {"--force": force, "--tensorboard": tensorboard})
     try:
         with progress_display() as progress:
             result = pipeline.run(
@@ -71,16 +73,28 @@ def run(
         show(result, out)
 
 
-def to_resume(out: Path, machines: Machines, tensorboard: bool) -> str:
-    """Return the end of the command that resumes a run; the database's URL may have a password and is left out."""
-    options = {
-        "--storage URL": machines.database,
-        f"--ray {machines.ray}": machines.ray,
-        f"--trial-cpus {machines.trial_cpus}": machines.trial_cpus != 1,
-        f"--trial-gpus {machines.trial_gpus:g}": machines.trial_gpus,
-        "--tensorboard": tensorboard,
+def to_resume(command: str, run_file: Path | None, out: Path, machines: Machines, options: Mapping[str, object]) -> str:
+    """Return the command that resumes a run; the database's URL may have a password and is left out.
+
+    Args:
+        command: "run" or "search".
+        run_file: as given.
+        out: the run's folder.
+        machines: what it runs on.
+        options: other options as given; those of no value are left out, and True is a flag.
+    """
+    given = {
+        "--storage": "URL" if machines.database else None,
+        "--ray": machines.ray,
+        "--trial-cpus": machines.trial_cpus if machines.trial_cpus != 1 else None,
+        "--trial-gpus": f"{machines.trial_gpus:g}" if machines.trial_gpus else None,
+        **options,
     }
-    return " ".join([f"--out {out}", "--resume", *(option for option, given in options.items() if given)])
+    words = ["tinyformer", command, *([] if run_file is None else [run_file]), "--out", out, "--resume"]
+    for option, value in given.items():
+        if value:
+            words += [option] if value is True else [option, value]
+    return shlex.join(map(str, words))
 
 
 def _origin(search: dict[str, Any]) -> tuple[str, str]:

@@ -65,7 +65,8 @@ def search(
                 tensorboard=tensorboard,
             )
     except KeyboardInterrupt:
-        again = f"tinyformer search {run_file} {to_resume(out, machines, tensorboard)}"
+        given = {"--preset": preset, "--force": force, "--tensorboard": tensorboard}
+        again = to_resume("search", run_file, out, machines, given)
         typer.echo(f"interrupted; go on with: {again}", err=True)
         raise typer.Exit(130) from None
     if json:

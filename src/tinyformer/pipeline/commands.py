@@ -11,10 +11,10 @@ from tinyformer.config import RunConfig
 from tinyformer.errors import ConfigError
 from tinyformer.pipeline import features, proving, searching
 from tinyformer.pipeline.context import Progress, RunContext, Silent
-from tinyformer.pipeline.folder import open_folder, write_json
+from tinyformer.pipeline.folder import locked, open_folder, write_json
 from tinyformer.pipeline.front import export_front
 from tinyformer.pipeline.machines import Machines
-from tinyformer.sparsenas.checkpoint import save_checkpoint
+from tinyformer.sparsenas.checkpoint import SparseModel, save_checkpoint
 
 _HERE = Machines()
 
@@ -51,8 +51,9 @@ def search(
     """
     context = _open(config, out, resume, machines, progress, tensorboard)
     found = searching.search(context, machines, force=force)
-    summary = {**found.summary, "front": export_front(context, found.best)}
-    write_json(context.directory / "search.json", summary)
+    with locked(context.directory, wait=machines.database is not None):
+        summary = {**found.summary, "front": export_front(context, found.best)}
+        write_json(context.directory / "search.json", summary)
     return summary
 
 
@@ -84,6 +85,13 @@ def run(
     else:
         found = searching.search(context, machines, force=force)
         trained, summary = found.model(), found.summary
+    with locked(context.directory, wait=machines.database is not None):
+        return _finish(context, trained, summary)
+
+
+def _finish(context: RunContext, trained: SparseModel, summary: dict[str, Any]) -> dict[str, Any]:
+    """Run stage two: fine-tune, quantise, compile and prove a model."""
+    config = context.config
     tuned, epochs = searching.fine_tune(context, trained)
     save_checkpoint(context.directory / "checkpoint.safetensors", tuned)
     pruned = searching.network(tuned)
@@ -127,6 +135,6 @@ def _open(
 ) -> RunContext:
     if tensorboard and machines.ray is not None:
         raise ConfigError("--tensorboard with --ray: trainings on Ray are not recorded; leave one of the two out")
-    context = RunContext(config, Path(out), progress or Silent(), tensorboard)
+    context = RunContext(config, Path(out), progress or Silent(), tensorboard, resume)
     open_folder(context, resume)
     return context

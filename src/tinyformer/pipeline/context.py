@@ -57,6 +57,7 @@ class RunContext:
     directory: Path
     progress: Progress
     tensorboard: bool = False
+    resumed: bool = False
 
     @cached_property
     def board(self) -> Board:
@@ -109,6 +110,11 @@ class RunContext:
     def evaluate(self) -> ResourceEval:
         """ResourceEval for the board."""
         return resource_eval(self.board, self.limits, self.config.compile.objective)
+
+    @cached_property
+    def evaluate_ram(self) -> ResourceEval:
+        """ResourceEval for the board's RAM, whatever else a model takes."""
+        return resource_eval(self.board, self.limits, self.config.compile.objective, ram_alone=True)
 
     @property
     def quantizing(self) -> QuantizationSettings:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tinyformer.config import RunConfig, load
 from tinyformer.errors import ConfigError
 from tinyformer.pipeline.context import RunContext
+from tinyformer.study import lock_file
 
+LOCK = "run.lock"
 PART = ".part"  # of files that are being written, or were when their process was killed
 
 
@@ -26,21 +30,40 @@ def open_folder(run: RunContext, resume: bool) -> None:
     if resolved.exists():
         if not resume:
             raise ConfigError(f"{directory} holds a run: go on with --resume, or choose another folder")
-        if not _same_run(resolved, run.config):
-            raise ConfigError(f"{directory} holds a run of another run file: choose another folder")
+        if not _goes_on(resolved, run.config):
+            raise ConfigError(
+                f"{directory} holds a run of another run file: choose another folder; only [finetune], [verify] and a"
+                " larger number of candidates may change"
+            )
+    elif directory.exists() and not directory.is_dir():
+        raise ConfigError(f"{directory} is a file: choose a folder")
     elif directory.exists() and any(path.suffix != PART for path in directory.iterdir()):
         raise ConfigError(f"{directory} is not empty and holds no run: choose another folder")
     run.prepare()
-    directory.mkdir(parents=True, exist_ok=True)
-    write_text(resolved, text)
-
-
-def _same_run(resolved: Path, config: RunConfig) -> bool:
-    """Say whether a folder's run file means a configuration; keys that it does not have yet have their defaults."""
     try:
-        return load(resolved) == config
+        directory.mkdir(parents=True, exist_ok=True)
+        write_text(resolved, text)
+    except OSError as error:
+        raise ConfigError(f"{directory}: {error.strerror or error}; choose another folder") from error
+
+
+def _goes_on(resolved: Path, config: RunConfig) -> bool:
+    """Say whether a configuration goes on with a folder's run; keys that its file does not have are the defaults."""
+    try:
+        return config.extends(load(resolved))
     except ConfigError:
         return False
+
+
+@contextmanager
+def locked(directory: Path, *, wait: bool) -> Iterator[None]:
+    """Keep other processes from what one process does to a run's folder; ``wait`` until they have done it.
+
+    Raises:
+        ConfigError: another process does, and this one is not to wait.
+    """
+    with lock_file(directory / LOCK, wait=wait):
+        yield
 
 
 def write_text(path: Path, text: str) -> None:

@@ -60,7 +60,7 @@ def search(run: RunContext, machines: Machines, *, force: bool = False) -> Found
     if not (analysis.acceptable or force):
         raise DoesNotFitError(f"{analysis.to_text()} (--force)")
     with contextlib.ExitStack() as stack:
-        studies = stack.enter_context(open_studies(run.directory, run.config.name, machines.database))
+        studies = stack.enter_context(open_studies(run, machines.database))
         ray = machines.executor()
         executor = None if ray is None else stack.enter_context(ray)
         supernet = _search_supernet(run, studies, executor)
@@ -126,6 +126,7 @@ def _search_supernet(run: RunContext, studies: Studies, executor: study.Executor
         executor=executor,
         observe=_observer(run.progress, studies.name(_SUPERNAS)),
         name=studies.name(_SUPERNAS),
+        evaluate_ram=run.evaluate_ram,
     )
 
 

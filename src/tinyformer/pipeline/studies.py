@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from tinyformer import study
 from tinyformer.errors import ConfigError
+from tinyformer.pipeline.context import RunContext
 from tinyformer.pipeline.folder import write_text
 
 JOURNAL = "search.log"
@@ -17,7 +20,7 @@ DATABASE = "search.database"  # names the database, without its password
 
 @dataclass(frozen=True, slots=True)
 class Studies:
-    """A run's open storage, and what its studies are called there: in a database runs of several names may lie."""
+    """A run's open storage, and what its studies are called there: in a database other runs may lie."""
 
     storage: study.Storage
     prefix: str
@@ -32,17 +35,18 @@ class Studies:
 
 
 @contextmanager
-def open_studies(directory: Path, run_name: str, database: str | None) -> Iterator[Studies]:
+def open_studies(run: RunContext, database: str | None) -> Iterator[Studies]:
     """Open a run's studies.
 
     Args:
-        directory: the run's folder.
-        run_name: of the run; runs of one name share their studies in a database.
+        run: in a database, runs share their studies that search alike.
         database: its URL; None for a journal in the folder.
 
     Raises:
-        ConfigError: the folder's studies are kept elsewhere, or the storage cannot be opened.
+        ConfigError: the folder's studies are kept elsewhere, the database has the trials of a new run already, or the
+            storage cannot be opened.
     """
+    directory = run.directory
     journal, marker = directory / JOURNAL, directory / DATABASE
     kept = marker.read_text(encoding="utf-8").strip() if marker.exists() else None
     if database is None:
@@ -56,5 +60,15 @@ def open_studies(directory: Path, run_name: str, database: str | None) -> Iterat
     with study.open_storage(database) as storage:
         if kept not in {None, storage.location}:
             raise ConfigError(f"{directory}: its trials are kept in {kept}, not in {storage.location}")
+        prefix = f"{run.config.name}-{_digest(run.config.searched())}/"
+        if kept is None and not run.resumed and any(name.startswith(prefix) for name in study.read_trials(storage)):
+            raise ConfigError(
+                f"{storage.location} has the trials of this run: go on in its folder with --resume, or give the run"
+                " another name"
+            )
         write_text(marker, f"{storage.location}\n")
-        yield Studies(storage, f"{run_name}/")
+        yield Studies(storage, prefix)
+
+
+def _digest(table: Any) -> str:
+    return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:12]

@@ -2,13 +2,13 @@
 
 Weights and activations are rounded to their int8 grids on the way forward; on the way back rounding is taken for the
 identity, and what was clipped has no gradient (straight-through estimator: Jacob et al., CVPR 2018). The points of
-rounding are those of the QDQ model: every layer's output behind its ReLU, but for layers that only move data. Batch
-norm computes with its running statistics, as it does when it is folded.
+rounding are those of the QDQ model: every layer's output behind its ReLU, but for layers that only move data; average
+pooling writes at the scale that it reads. Batch norm computes with its running statistics, as when it is folded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -47,9 +47,11 @@ class QuantizedForward:
     def __init__(self, model: SinglePathModel, calibration: FloatArray, settings: CalibrationSettings) -> None:
         ranges = calibrate(to_onnx(model), calibration, settings)
         rounded = [spec for spec in model.specs if spec.kind not in _MOVES_DATA]
-        self._activations: Mapping[str, tuple[float, int]] = {
-            spec.name: _params(spec, ranges, last=spec is model.specs[-1]) for spec in rounded
-        }
+        activations: dict[str, tuple[float, int]] = {}
+        for spec in rounded:
+            read = activations.get(_computed(spec, model.specs)) if spec.kind == "avg_pool2d" else None
+            activations[spec.name] = read or _params(spec, ranges, last=spec is model.specs[-1])
+        self._activations: Mapping[str, tuple[float, int]] = activations
         self._weights = tuple(f"{spec.name}.weight" for spec in rounded if spec.kind in _WITH_WEIGHTS)
 
     def __call__(self, model: nn.Module, images: Tensor, step: int) -> Tensor:
@@ -68,6 +70,15 @@ class QuantizedForward:
         finally:
             for hook in hooks:
                 hook.remove()
+
+
+def _computed(spec: LayerSpec, specs: Sequence[LayerSpec]) -> str:
+    """Return the layer whose values a layer reads, perhaps moved on the way."""
+    by_name = {each.name: each for each in specs}
+    source = spec.inputs[0]
+    while source in by_name and by_name[source].kind in _MOVES_DATA:
+        source = by_name[source].inputs[0]
+    return source
 
 
 def _params(spec: LayerSpec, ranges: Mapping[str, tuple[float, float]], last: bool) -> tuple[float, int]:

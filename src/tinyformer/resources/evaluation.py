@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -17,19 +18,22 @@ from tinyformer.sparse_engine.layout import Budget, Layout, lay_out
 _UNLIMITED: Final = Budget(2**62, 2**62)
 
 
-def resource_eval(board: Board, limits: Limits, objective: Objective = "size") -> ResourceEval:
+def resource_eval(
+    board: Board, limits: Limits, objective: Objective = "size", *, ram_alone: bool = False
+) -> ResourceEval:
     """Return the paper's ResourceEval for a board: what a path takes under a sparsity configuration.
 
     Args:
         board: the target.
         limits: as in ``evaluate``.
         objective: as the model will be compiled for.
+        ram_alone: as in ``evaluate``.
 
     Raises:
         ConfigError: a latency limit for a core without a cost table.
     """
     Budget.of(board, latency_ms=limits.latency_ms)
-    return partial(evaluate, board=board, limits=limits, objective=objective)
+    return partial(evaluate, board=board, limits=limits, objective=objective, ram_alone=ram_alone)
 
 
 def evaluate(
@@ -40,6 +44,7 @@ def evaluate(
     *,
     limits: Limits | None = None,
     objective: Objective = "size",
+    ram_alone: bool = False,
 ) -> Resources:
     """Predict what a sparse single-path model takes on a board.
 
@@ -55,6 +60,8 @@ def evaluate(
         limits: what the model may take; the board's memories when left out. A model that does not fit at once is laid
             out with less scratch or smaller encodings, as the compiler does.
         objective: as the model will be compiled for.
+        ram_alone: lay a model out for the RAM even if it is over the other limits; otherwise the RAM of one that is
+            over flash is that without another layout tried.
 
     Raises:
         ConfigError: path or sparsity configuration do not belong to the supernet.
@@ -70,6 +77,8 @@ def evaluate(
     budget = Budget.of(board)
     if limits is not None:
         budget = Budget.of(board, limits.flash_bytes, limits.ram_bytes, limits.latency_ms)
+    if ram_alone:
+        budget = replace(_UNLIMITED, ram_bytes=budget.ram_bytes)
     layout = lay_out(graph, board, _UNLIMITED, objective, densities=densities)
     if not layout.fits(budget) and _may_fit(layout, budget, objective):
         layout = lay_out(graph, board, budget, objective, densities=densities)

@@ -193,8 +193,13 @@ class _Builder:
         )
 
     def depthwise(self, name: str, stride: int) -> str:
-        """Append a depthwise convolution; of one row it sees one, while blocks of weights need its whole width."""
+        """Append a depthwise convolution; of one row it sees one, while blocks of weights need its whole width.
+
+        Of one channel it is a convolution like any other.
+        """
         height, width, channels = self.shape
+        if channels == 1:
+            return self.conv(name, 1, stride=stride)
         rows = 1 if height == 1 else DEPTHWISE_BLOCK
         return self._append(
             name,

@@ -239,14 +239,14 @@ class _Search:
 
     def _remove_all_but_the_front(self, study: Study) -> None:
         trials = study.trials()
-        kept = {trial.index for trial in pareto_front(trials, COSTS)}
+        kept = {trial.index for trial in _front(trials)}
         for trial in trials:
             if trial.ended and trial.index not in kept:
                 for file in self._weights_files(trial.index):
                     file.unlink(missing_ok=True)
 
     def _result(self, trials: Sequence[Trial]) -> SparsenasResult:
-        candidates, front = Tally.of(trials), pareto_front(trials, COSTS)
+        candidates, front = Tally.of(trials), _front(trials)
         if not front:
             raise no_candidate(candidates, self.limits)
         best = front[0]
@@ -272,3 +272,8 @@ class _Search:
             metrics=trial.metrics,
             weights=self._weights_files(trial.index)[1],
         )
+
+
+def _front(trials: Sequence[Trial]) -> tuple[Trial, ...]:
+    """Return the front of the trials that were trained: one that repeats another, perhaps a later one, has no files."""
+    return pareto_front((trial for trial in trials if "repeats" not in trial.details), COSTS)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from tinyformer.errors import ConfigError
+from tinyformer.study.names import SAMPLER_NAMES, Sampler
 
 OBJECTIVES = ("accuracy", "front")
 
@@ -24,7 +26,7 @@ class SparsenasSettings:
     and the best of those that fit are the ``candidates`` that train.
 
     Raises:
-        ConfigError: a count is out of range.
+        ConfigError: a value is out of range.
     """
 
     candidates: int = 50
@@ -35,7 +37,7 @@ class SparsenasSettings:
     batch_size: int = 128
     learning_rate: float = 55e-5
     int8_samples: int = 1000
-    sampler: str = "random"
+    sampler: Sampler = "random"
     objective: str = "accuracy"
     seed: int = 0
 
@@ -43,6 +45,10 @@ class SparsenasSettings:
         for name in ("candidates", "epochs", "prune_epochs", "ramp_epochs", "batch_size", "int8_samples"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"sparsenas: {name} = {getattr(self, name)}; allowed: 1 or more")
+        if not 0 < self.learning_rate < inf:
+            raise ConfigError(f"sparsenas: learning_rate = {self.learning_rate}; allowed: above 0")
+        if self.sampler not in SAMPLER_NAMES:
+            raise ConfigError(f"sparsenas: sampler = '{self.sampler}'; allowed: {', '.join(SAMPLER_NAMES)}")
         if self.objective not in OBJECTIVES:
             raise ConfigError(f"sparsenas: objective = '{self.objective}'; allowed: {', '.join(OBJECTIVES)}")
         if self.screened and self.screened < self.candidates:
@@ -68,7 +74,7 @@ class FinetuneSettings:
     ``qat_learning_rate`` at its peak.
 
     Raises:
-        ConfigError: a count is out of range.
+        ConfigError: a value is out of range.
     """
 
     epochs: int = 300
@@ -87,11 +93,11 @@ class FinetuneSettings:
             raise ConfigError(f"finetune: ramp_epochs = {self.ramp_epochs}; allowed: 0 to epochs ({self.epochs})")
         if self.epochs < 1 and not (self.epochs == 0 and self.start):
             raise ConfigError(f"finetune: epochs = {self.epochs}; allowed: 1 or more, with start also 0")
-        if self.qat_epochs < 0 or self.qat_learning_rate <= 0:
-            raise ConfigError(
-                f"finetune: qat_epochs = {self.qat_epochs}, qat_learning_rate = {self.qat_learning_rate}; "
-                "allowed: 0 or more, above 0"
-            )
+        for name in ("learning_rate", "qat_learning_rate"):
+            if not 0 < getattr(self, name) < inf:
+                raise ConfigError(f"finetune: {name} = {getattr(self, name)}; allowed: above 0")
+        if self.qat_epochs < 0:
+            raise ConfigError(f"finetune: qat_epochs = {self.qat_epochs}; allowed: 0 or more")
         if self.teacher and not self.epochs + self.qat_epochs:
             raise ConfigError(f"finetune: teacher = '{self.teacher}' with epochs = 0; allowed: with 1 epoch or more")
         for name in ("batch_size", "int8_samples"):

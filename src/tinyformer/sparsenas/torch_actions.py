@@ -17,11 +17,11 @@ from tinyformer.sparsenas.actions import PruningRun, QuantizedRun, SparsenasActi
 from tinyformer.sparsenas.settings import FinetuneSettings, SparsenasSettings
 from tinyformer.study import Arrays
 from tinyformer.supernet import (
-    RECALIBRATION_BATCH,
     SinglePathModel,
     Supernet,
     extract,
     recalibrate,
+    recalibration_batch,
     recalibration_images,
 )
 from tinyformer.supernet.arrays import from_arrays, to_arrays
@@ -148,7 +148,8 @@ class _Work:
         data = self.dataset
         one_shot(model, _pruned(model, sparsity))
         images = recalibration_images(data.x_train)
-        recalibrate(model, image_batches(images, mean=data.mean, std=data.std, batch_size=RECALIBRATION_BATCH))
+        size = recalibration_batch(len(images))
+        recalibrate(model, image_batches(images, mean=data.mean, std=data.std, batch_size=size))
         return self.accuracy(model)
 
     def int8_accuracy(self, model: SinglePathModel) -> float:

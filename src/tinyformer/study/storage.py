@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self
+from typing import Any, Final, Self
 
 from tinyformer.errors import ConfigError, MissingExtraError
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
+from tinyformer.study.locking import lock_file
 
 try:
     import optuna
@@ -117,7 +112,7 @@ class _Journal(JournalFileBackend):
     """
 
     def __init__(self, path: Path) -> None:
-        self._lock_file = _lock(path.with_name(path.name + ".lock"))
+        self._lock_file = lock_file(path.with_name(path.name + ".lock"))
         self._file = path.open("ab")
         try:
             _cut_unfinished_line(path)
@@ -139,20 +134,6 @@ class _Journal(JournalFileBackend):
         """Close the file, then give up the lock."""
         self._file.close()
         self._lock_file.close()
-
-
-def _lock(path: Path) -> IO[bytes]:
-    """Return the locked file; the operating system unlocks it when it is closed or its process ends."""
-    file = path.open("ab")
-    try:
-        if sys.platform == "win32":
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise ConfigError(f"{path.parent}: in use by another search; wait for it or choose another folder") from error
-    return file
 
 
 def _cut_unfinished_line(path: Path) -> None:

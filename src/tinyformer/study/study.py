@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from math import isfinite
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -20,6 +21,7 @@ from tinyformer.study.trial import Choice, Json, Trial, TrialState
 
 try:
     import optuna
+    from optuna.exceptions import UpdateFinishedTrialError
     from optuna.study import StudyDirection
     from optuna.trial import FrozenTrial
     from optuna.trial import TrialState as OptunaState
@@ -133,8 +135,11 @@ class Study:
         *,
         metrics: Mapping[str, float] | None = None,
         details: Mapping[str, Json] | None = None,
-    ) -> Trial:
-        """Store a trial's result; ``objective`` is finite and larger is better."""
+    ) -> Trial | None:
+        """Store a trial's result; ``objective`` is finite and larger is better.
+
+        None when another process has repeated the trial, which it took for abandoned: its result counts.
+        """
         if not isfinite(objective):
             raise ValueError(f"trial {trial.index}: the objective is {objective}")
         return self._end(trial, objective, None, metrics, details)
@@ -146,8 +151,8 @@ class Study:
         *,
         metrics: Mapping[str, float] | None = None,
         details: Mapping[str, Json] | None = None,
-    ) -> Trial:
-        """Store that a trial was not evaluated, and why."""
+    ) -> Trial | None:
+        """Store that a trial was not evaluated, and why; None as for ``finish``."""
         return self._end(trial, None, reason, metrics, details)
 
     def trials(self) -> tuple[Trial, ...]:
@@ -186,16 +191,19 @@ class Study:
         reason: str | None,
         metrics: Mapping[str, float] | None,
         details: Mapping[str, Json] | None,
-    ) -> Trial:
+    ) -> Trial | None:
         optuna_trial = trial._trial
-        optuna_trial.set_user_attr("metrics", {name: float(value) for name, value in (metrics or {}).items()})
-        optuna_trial.set_user_attr("details", dict(details or {}))
-        if reason is not None:
-            optuna_trial.set_user_attr("reason", reason)
         state = OptunaState.PRUNED if objective is None else OptunaState.COMPLETE
         costs = [float((metrics or {}).get(name, 0.0)) for name in self._costs]
         values = None if objective is None else [objective, *costs]
-        record = _record(self._study.tell(optuna_trial, values, state=state))
+        try:
+            optuna_trial.set_user_attr("metrics", {name: float(value) for name, value in (metrics or {}).items()})
+            optuna_trial.set_user_attr("details", dict(details or {}))
+            if reason is not None:
+                optuna_trial.set_user_attr("reason", reason)
+            record = _record(self._study.tell(optuna_trial, values, state=state))
+        except UpdateFinishedTrialError:
+            return None
         self._storage.sync()
         return record
 
@@ -261,7 +269,8 @@ def _start_beating(beat: Callable[[], None]) -> Callable[[], None]:
 
     def run() -> None:
         while not stop.wait(BEAT_S):
-            beat()
+            with suppress(Exception):  # a storage that is busy now may answer the next time
+                beat()
 
     beat()
     thread = threading.Thread(target=run, name="study heartbeat", daemon=True)

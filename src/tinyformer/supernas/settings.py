@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from tinyformer.errors import ConfigError
+from tinyformer.study.names import SAMPLER_NAMES, Sampler
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +19,7 @@ class SupernasSettings:
     supernets; paths and sparsity configurations are always random, because their accuracies are averaged.
 
     Raises:
-        ConfigError: a count is not positive.
+        ConfigError: a value is out of range.
     """
 
     supernets: int = 8
@@ -28,10 +30,16 @@ class SupernasSettings:
     epochs: int = 10
     batch_size: int = 128
     learning_rate: float = 55e-5
-    sampler: str = "random"
+    sampler: Sampler = "random"
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("supernets", "paths", "sparsities", "test_paths", "epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"supernas: {name} = {getattr(self, name)}; allowed: 1 or more")
+        if not 0 < self.learning_rate < inf:
+            raise ConfigError(f"supernas: learning_rate = {self.learning_rate}; allowed: above 0")
+        if not 0 <= self.test_share <= 1:
+            raise ConfigError(f"supernas: test_share = {self.test_share}; allowed: 0 to 1")
+        if self.sampler not in SAMPLER_NAMES:
+            raise ConfigError(f"supernas: sampler = '{self.sampler}'; allowed: {', '.join(SAMPLER_NAMES)}")

@@ -15,11 +15,11 @@ from tinyformer.study import Arrays
 from tinyformer.supernas.actions import SupernasActions
 from tinyformer.supernas.settings import SupernasSettings
 from tinyformer.supernet import (
-    RECALIBRATION_BATCH,
     SinglePathModel,
     Supernet,
     extract,
     recalibrate,
+    recalibration_batch,
     recalibration_images,
 )
 from tinyformer.supernet.arrays import from_arrays, to_arrays
@@ -111,5 +111,6 @@ class _Work:
         """Recalibrate batch norm for the pruned path, then count."""
         data = self.dataset
         images = recalibration_images(data.x_train)
-        recalibrate(model, image_batches(images, mean=data.mean, std=data.std, batch_size=RECALIBRATION_BATCH))
+        size = recalibration_batch(len(images))
+        recalibrate(model, image_batches(images, mean=data.mean, std=data.std, batch_size=size))
         return evaluate(model, data.x_val, data.y_val, mean=data.mean, std=data.std)

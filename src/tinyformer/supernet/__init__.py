@@ -2,10 +2,9 @@
 
 from tinyformer.supernet.networks import SinglePathModel, Supernet, extract, prunable_layers
 from tinyformer.supernet.primitives import Convolution, Linear
-from tinyformer.supernet.recalibration import RECALIBRATION_BATCH, recalibrate, recalibration_images
+from tinyformer.supernet.recalibration import recalibrate, recalibration_batch, recalibration_images
 
 __all__ = [
-    "RECALIBRATION_BATCH",
     "Convolution",
     "Linear",
     "SinglePathModel",
@@ -13,5 +12,6 @@ __all__ = [
     "extract",
     "prunable_layers",
     "recalibrate",
+    "recalibration_batch",
     "recalibration_images",
 ]

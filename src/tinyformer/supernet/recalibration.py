@@ -11,13 +11,18 @@ from torch import Tensor, nn
 
 from tinyformer.errors import ConfigError
 
-RECALIBRATION_BATCH = 256
+_BATCH = 256
 _IMAGES = 1024
 
 
 def recalibration_images(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return up to 1,024 of training images (N, H, W, C), spread evenly."""
+    """Return up to 1,024 of training images (N, H, W, C): the first of every N // 1024."""
     return images[:: max(1, len(images) // _IMAGES)][:_IMAGES]
+
+
+def recalibration_batch(count: int) -> int:
+    """Return into how large batches to cut images, up to 256: all weigh the same, so none may be much smaller."""
+    return -(-count // -(-count // _BATCH))
 
 
 @torch.no_grad()

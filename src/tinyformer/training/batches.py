@@ -24,7 +24,7 @@ _CHUNK_ELEMENTS = 1 << 20  # of images that are augmented in one go: small enoug
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Normalised images float32 (N, C, H, W) with channels last in memory, labels int64 (N,), and how they mix."""
+    """Normalised images float32 (N, C, H, W), labels int64 (N,), and how they mix."""
 
     images: Tensor
     labels: Tensor

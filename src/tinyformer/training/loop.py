@@ -184,10 +184,11 @@ class _Run:
                 callback.on_step(state)
         loss = float(total) / state.steps_per_epoch
         trained_s = monotonic() - started_s
-        if not isfinite(loss):
+        if not isfinite(loss) or not self.is_finite():
+            what = "the weights are not finite" if isfinite(loss) else f"the loss is {loss}"
             raise TrainingError(
-                f"training diverged in epoch {state.epoch + 1}: the loss is {loss}; lower peak_lr "
-                f"(now {self.settings.peak_lr:g}) or set gradient_clip"
+                f"training diverged in epoch {state.epoch + 1}: {what}; lower the learning rate (its peak is "
+                f"{self.settings.peak_lr:g}) or set gradient_clip"
             )
         validation = self.validate()
         images = state.steps_per_epoch * state.batch_size
@@ -199,6 +200,11 @@ class _Run:
             seconds=monotonic() - started_s,
             images_per_second=images / max(trained_s, 1e-9),
         )
+
+    def is_finite(self) -> bool:
+        """Whether weights and statistics are numbers: what the last step did shows in no loss."""
+        tensors = [*self.state.model.parameters(), *self.state.model.buffers()]
+        return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
 
     def train_step(self, batch: Batch, callbacks: Sequence[Callback]) -> Tensor:
         state, device = self.state, batch.images.device

@@ -58,7 +58,7 @@ def conduct(
             record = study.skip(trial, ending.reason, metrics=ending.metrics, details=ending.details)
         else:
             record = study.finish(trial, ending.objective, metrics=ending.metrics, details=ending.details)
-        if observe is not None:
+        if observe is not None and record is not None:
             observe(study.name, record)
 
     def work() -> Iterator[tuple[OpenTrial, A]]:
