@@ -106,3 +106,45 @@ def test_constants_are_lifted_and_parameters_own():
 def test_canonical_models_stay_as_they_are():
     once = canonicalize(_model(LINEAR.format(batch=1, tail="sum = Add(product, b)\n y = Relu(sum)")))
     assert canonicalize(once).SerializeToString() == once.SerializeToString()
+
+
+GEMM = """
+g (float[1, 3] x) => (float[1, 2] y)
+<float[{rows}] w = {{1, 2, 3, 4, 5, 6}}, float[{shape}] b = {{{values}}}>
+{{
+    y = Gemm {attributes} (x, w, b)
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("rows", "shape", "values", "attributes"),
+    [
+        ("3, 2", "2", "7, 8", "<alpha = 0.5, beta = 2.0>"),
+        ("2, 3", "2", "7, 8", "<alpha = -1.5, transB = 1>"),
+        ("3, 2", "1, 2", "7, 8", ""),
+        ("3, 2", "1", "7", "<beta = 3.0>"),
+    ],
+)
+def test_a_gemm_has_factors_of_one_and_a_bias_for_each_output(rows: str, shape: str, values: str, attributes: str):
+    model = _model(GEMM.format(rows=rows, shape=shape, values=values, attributes=attributes))
+    canonical = canonicalize(model)
+    (node,) = canonical.graph.node
+    assert not {attribute.name for attribute in node.attribute} & {"alpha", "beta"}
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in canonical.graph.initializer}
+    assert shapes[node.input[2]] == (2,)
+    _assert_equal(model, canonical, (1, 3))
+
+
+def test_a_bias_of_one_element_reaches_every_output():
+    model = _model(
+        LINEAR.format(batch=1, tail="y = Add(product, b)").replace("float[2] b = {1, -1}", "float[1] b = {5}")
+    )
+    canonical = canonicalize(model)
+    assert _operators(canonical) == ["Reshape", "Gemm", "Reshape"]
+    _assert_equal(model, canonical, (1, 3, 4))
+
+
+def test_a_product_added_to_itself_stays():
+    model = _model(LINEAR.format(batch=1, tail="y = Add(product, product)"))
+    assert _operators(canonicalize(model)) == ["MatMul", "Add"]

@@ -3,7 +3,7 @@ import onnx
 import pytest
 from onnx import numpy_helper, parser
 
-from tinyformer.errors import UnsupportedModelError
+from tinyformer.errors import DataError, UnsupportedModelError
 from tinyformer.quantization import (
     CalibrationSettings,
     InputQuantization,
@@ -232,3 +232,37 @@ def test_data_movement_that_requantises_is_named(quantized: onnx.ModelProto):
     reader.input[1] = "attention_scale"
     with pytest.raises(UnsupportedModelError, match=r"Transpose.*allowed: the same"):
         check(changed)
+
+
+IDENTITY = "g ({kind}[{batch}, 3] x) => (float[N, 3] y) {{ {body} }}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "batch", "body", "words"),
+    [
+        ("float", "8", "y = Relu(x)", "input 'x' has a batch of 8; allowed: 1 or a symbolic one"),
+        ("uint8", "N", "z = Cast <to = 1> (x) y = Relu(z)", "input 'x' is uint8; allowed: float of 32 bits"),
+        ("float16", "N", "z = Cast <to = 1> (x) y = Relu(z)", "input 'x' is float16"),
+    ],
+)
+def test_an_input_that_cannot_be_quantised_is_named(kind: str, batch: str, body: str, words: str):
+    text = IDENTITY.format(kind=kind, batch=batch, body=body)
+    model = parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {text}')
+    with pytest.raises(UnsupportedModelError, match=words):
+        quantize_model(model, np.zeros((4, 3), np.float32))
+
+
+def test_other_borders_and_numbers_are_refused():
+    header = '<ir_version: 8, opset_import: ["" : 17]>'
+    cases = {
+        "g (float[1, 3] a, float[1, 3] b) => (float[1, 3] y) { y = Add(a, b) }": "inputs 'a', 'b' and the outputs 'y'",
+        "g (float[1, 3] a) => (float[1, 3] y, float[1, 3] z) { y = Relu(a) z = Relu(y) }": "the outputs 'y', 'z'",
+        "g (float[1, 3] a) => (float[1, 3] a) { }": "no operators",
+    }
+    for text, words in cases.items():
+        with pytest.raises(UnsupportedModelError, match=words):
+            quantize_model(parser.parse_model(f"{header} {text}"), np.zeros((4, 3), np.float32))
+    with pytest.raises(UnsupportedModelError, match="constant 'bl' holds values that are not finite"):
+        quantize_model(_float_model({"bl": np.array([1.0, np.nan, 0.0])}), _inputs())
+    with pytest.raises(DataError, match="is not finite for the calibration data"):
+        quantize_model(_float_model({"wl": np.full((3, 9 * CHANNELS), 3e38)}), _inputs())

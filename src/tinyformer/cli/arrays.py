@@ -23,6 +23,8 @@ def read(path: Path) -> npt.NDArray[Any]:
         raise DataError(f"{path}: not readable as .npy ({error}); write it with numpy.save") from error
     if not isinstance(array, np.ndarray) or array.ndim == 0:
         raise DataError(f"{path}: holds no array [N, ...]; write it with numpy.save")
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{path}: holds {array.dtype}; allowed: real numbers")
     return array
 
 

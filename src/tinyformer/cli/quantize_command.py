@@ -53,6 +53,7 @@ def quantize(
         raise DataError(f"labels have shape {classes.shape}; allowed: ({len(inputs)},), one class for each input")
     method_settings = quantization.CalibrationSettings(method=method)
     settings = quantization.QuantizationSettings(method_settings, sparsity=sparsity, block=block)
+    out.parent.mkdir(parents=True, exist_ok=True)
     beside = out.with_name(out.name + ".part")
     try:
         quantization.quantize(model, inputs, beside, settings)

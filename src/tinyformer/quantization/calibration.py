@@ -49,6 +49,9 @@ def calibrate(model: onnx.ModelProto, inputs: FloatArray, settings: CalibrationS
         extremes[name] = (min(low, float(values.min())), max(high, float(values.max())))
 
     _visit(model, observed, samples, widen)
+    for name, limits in extremes.items():
+        if not np.isfinite(limits).all():
+            raise DataError(f"value '{name}' is not finite for the calibration data; allowed: numbers; check its scale")
     if settings.method == "min_max" or (settings.method == "percentile" and settings.percentile == 100):
         return extremes
     histograms: dict[str, Histogram] = {name: np.zeros(_BINS, np.int64) for name in extremes}

@@ -85,7 +85,7 @@ def linear_as_gemm(graph: ir.Graph) -> None:
         if product is None:
             continue
         x, weight = product.inputs
-        bias = next(value for value in add.inputs if value is not product.outputs[0])
+        bias = next((value for value in add.inputs if value is not product.outputs[0]), None)
         if x is None or not (_is_constant(weight, 2) and _is_constant(bias, 1)):
             continue
         name = add.name or product.name or f"{add.outputs[0].name}"
@@ -102,6 +102,27 @@ def linear_as_gemm(graph: ir.Graph) -> None:
         shape = (*_dims(x)[:-1], _dims(weight)[1])
         _replace(last, _reshape(graph, add, result, shape, name))
         graph.remove([add, product] if last is add else [last, add, product], safe=True)
+
+
+def plain_gemm(graph: ir.Graph) -> None:
+    """Multiply a Gemm's constants by its alpha and beta, and give its bias one number for each output."""
+    for node in tuple(graph):
+        if node.op_type != "Gemm" or not _is_constant(node.inputs[1], 2):
+            continue
+        weight = _numbers(node.inputs[1])
+        bias = _numbers(node.inputs[2]) if len(node.inputs) > 2 else None
+        if weight is None:
+            continue
+        outputs = weight.shape[0 if node.attributes.get_int("transB", 0) else 1]
+        alpha, beta = (node.attributes.get_float(name, 1.0) for name in ("alpha", "beta"))
+        if alpha != 1:
+            scaled = _initializer(graph, (alpha * weight).astype(np.float32), f"{node.outputs[0].name}.alpha_weight")
+            node.replace_input_with(1, scaled)
+        if bias is not None and (beta != 1 or bias.shape != (outputs,)):
+            full = np.broadcast_to(beta * bias.reshape(-1), outputs).astype(np.float32)
+            node.replace_input_with(2, _initializer(graph, full, f"{node.outputs[0].name}.full_bias"))
+        for name in ("alpha", "beta"):
+            node.attributes.pop(name, None)
 
 
 def explicit_pooling_pads(graph: ir.Graph) -> None:
@@ -161,6 +182,7 @@ REWRITES: tuple[Callable[[ir.Graph], None], ...] = (
     lift_constants,
     fold_batch_norm,
     linear_as_gemm,
+    plain_gemm,  # after those of linear layers
     explicit_pooling_pads,
     name_nodes,  # after the rewrites that add nodes
     own_parameters,  # names copies after nodes

@@ -31,6 +31,10 @@ class _Constant:
     zero_point: npt.NDArray[np.integer]
 
 
+def _first(scales: npt.NDArray[np.floating]) -> str:
+    return f"{scales.flat[0]:.6g}" + (", ..." if scales.size > 1 else "")
+
+
 def check(model: onnx.ModelProto, real: Collection[str] = ()) -> None:
     """Check that a QDQ model is int8 throughout.
 
@@ -109,7 +113,10 @@ class _QdqGraph:
             return
         expected = read[0] * weight.scale
         if bias.values.dtype != np.int32 or bias.zero_point.any() or not np.allclose(bias.scale, expected, rtol=1e-4):
-            yield f"{where}: the bias is {bias.values.dtype}; allowed: int32, zero point 0, scale input x weight"
+            yield (
+                f"{where}: the bias is {bias.values.dtype} of scale {_first(bias.scale)}; allowed: int32, zero point "
+                f"0, scale input x weight ({_first(expected)})"
+            )
 
     def moved(self, node: onnx.NodeProto, where: str) -> Iterator[str]:
         written = self.written(node.output[0])

@@ -17,6 +17,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
 from tinyformer.errors import UnsupportedModelError
+from tinyformer.quantization.acceptance import require_quantizable
 from tinyformer.quantization.block_pruning import prune
 from tinyformer.quantization.calibration import Ranges, calibrate
 from tinyformer.quantization.canonical import canonicalize
@@ -72,6 +73,9 @@ def _read(path: Path) -> onnx.ModelProto:
         return onnx.load_model(path)
     except OSError as error:
         raise UnsupportedModelError(f"{path}: {error.strerror or error}; give the path of a float ONNX file") from error
+    except onnx.checker.ValidationError as error:  # of data in files beside it
+        reason = str(error).splitlines()[0]
+        raise UnsupportedModelError(f"{path}: {reason}; keep the files of its data beside it") from error
     except DecodeError as error:
         raise UnsupportedModelError(f"{path}: not an ONNX file; give the path of a float ONNX file") from error
 
@@ -82,14 +86,11 @@ def quantize_model(
     """Return a float model as int8 QDQ; see ``quantize``.
 
     Raises:
-        UnsupportedModelError: the model is quantised already, or the result would break the integer contract.
+        UnsupportedModelError: the model cannot be quantised, or the result would break the integer contract.
         DataError: the calibration data does not fit the model.
     """
     settings = settings or QuantizationSettings()
-    if any(node.op_type in QDQ for node in model.graph.node):
-        raise UnsupportedModelError(
-            "the model is quantised already; compile it, or quantise the float model it is from"
-        )
+    require_quantizable(model)
     canonical = canonicalize(model)
     if settings.sparsity:
         canonical = prune(canonical, settings.sparsity, settings.block)
