@@ -14,7 +14,7 @@ from tinyformer.boards import Isa
 from tinyformer.errors import ConfigError
 from tinyformer.sparse_engine import coding, cost, deployment, kernels, layout, memory, toolchain
 from tinyformer.sparse_engine.compiler import analyze_graph, compile_graph
-from tinyformer.sparse_engine.cost import NodePlaces, features, model
+from tinyformer.sparse_engine.cost import features, model
 from tinyformer.sparse_engine.cost.features import UNALIGNED
 from tinyformer.sparse_engine.passes.fuse_attention import fuse_attention
 
@@ -140,8 +140,8 @@ def test_predictions_of_every_operator(tmp_path):
     compile_graph(graph, big, tmp_path / "b", objective="size", encodings=encodings)
     figures = deployment.profile(tmp_path / "b")
     calls = layout.lay_out(graph, big, layout.Budget.of(big), "size", encodings=encodings).calls
-    places = [NodePlaces((), None)] * len(calls)  # the board's memory counts as free
-    predicted = cost.of_image(big).predict(graph, calls, memory.plan(graph, calls).arena_bytes, places)
+    arena_bytes, free = memory.plan(graph, calls).arena_bytes, (0,) * len(calls)  # the board's memory counts so
+    predicted = cost.of_image(big).predict(graph, calls, arena_bytes, free)
     errors = {
         call.node.output: said / layer.instructions - 1
         for call, said, layer in zip(calls, predicted.layer_instructions, figures.layers, strict=True)

@@ -143,9 +143,10 @@ def test_of_plans_as_small_the_fastest_is_taken():
     calls, plan = arrange(graph, found.calls)
     plans = (plan, *memory.as_small(graph, calls, plan))
     image = cost.of_image(F746)
+    stalls = [image.stalls(graph, calls, plan.arena_bytes, layout._places(graph, calls, plan)) for plan in plans]
     cycles = {
-        plan.placements: image.predict(graph, calls, plan.arena_bytes, layout._places(graph, calls, plan)).cycles
-        for plan in plans
+        plan.placements: image.predict(graph, calls, plan.arena_bytes, added).cycles
+        for plan, added in zip(plans, stalls, strict=True)
     }
     assert {plan.arena_bytes for plan in plans} == {found.plan.arena_bytes}
     assert cycles[found.plan.placements] == min(cycles.values()) < 0.97 * min(cycles[p.placements] for p in plans[:2])

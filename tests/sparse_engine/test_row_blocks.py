@@ -257,3 +257,18 @@ def test_weights_of_a_fused_convolution_are_encoded() -> None:
     call = fused_call(graph)
     assert (call.encoding_name, call.symbol) == ("block_bitmap/4", "se_conv2d_bitmap_block4_s8")
     assert replace(call, alternatives=()).params_type == "se_conv2d_params"
+
+
+@pytest.mark.parametrize("shared", ["the key", "the value", "both", "a view of the key"])
+def test_a_query_that_is_read_as_something_else_too_is_not_written_over(shared: str, tmp_path: Path) -> None:
+    """The queries of a block would lie under its outputs, while the next blocks still read all keys and values."""
+    b = GraphBuilder((1, 48, 16), seed=3)
+    query = b.linear(b.input, 16)
+    key = {"the value": b.linear(b.input, 16), "a view of the key": b.reshape(query, (1, 48, 16))}.get(shared, query)
+    value = query if shared in ("the value", "both") else b.linear(b.input, 16)
+    scores = b.softmax(b.matmul(query, key, transpose_b=True))
+    graph = fuse_attention(b.finish(b.linear(b.matmul(scores, value), 16)))
+    assert "attention" in kinds(graph)
+    compile_graph(graph, M7, tmp_path / "bundle", toolchain=None)
+    samples = random_inputs(graph, 3)
+    np.testing.assert_array_equal(host.load(tmp_path / "bundle").run(samples), reference.run(graph, samples))

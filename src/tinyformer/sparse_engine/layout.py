@@ -119,7 +119,7 @@ def lay_out(
         goals = [goals[0], "speed"]
     for goal in goals:
         layout = first if goal == goals[0] else arranged(goal)
-        if layout.flash_bytes <= budget.flash_bytes:  # less scratch never takes less flash
+        if layout.flash_bytes <= budget.flash_bytes:  # less scratch takes hardly less: some calls
             layout = _with_less_scratch(layout, partial(arranged, goal), budget)
         if layout.fits(budget):
             return layout
@@ -147,10 +147,13 @@ def _layout(graph: Graph, calls: tuple[KernelCall, ...], board: Board) -> Layout
         borders = graph.tensors[graph.input].nbytes + graph.tensors[graph.output].nbytes
         weights = sum(call.encoding.nbytes for call in calls if call.encoding is not None)
         return Layout(calls, plan, None, weights, plan.arena_bytes + borders + board.stack_bytes, None)
+    plans: tuple[MemoryPlan, ...] = (plan,)
     if cost.reaches_slow_ram(board, plan.arena_bytes):  # what is read most may lie in fast memory
-        plans = plan, *memory.as_small(graph, calls, plan)
-        plan = min(plans, key=lambda p: sum(image.stalls(graph, calls, p.arena_bytes, _places(graph, calls, p))))
-    predicted = image.predict(graph, calls, plan.arena_bytes, _places(graph, calls, plan))
+        plans += memory.as_small(graph, calls, plan)
+    stalls = [image.stalls(graph, calls, tried.arena_bytes, _places(graph, calls, tried)) for tried in plans]
+    best = min(range(len(plans)), key=lambda index: sum(stalls[index]))
+    plan = plans[best]
+    predicted = image.predict(graph, calls, plan.arena_bytes, stalls[best])
     latency_ms = _MS_PER_S * predicted.cycles / board.clock_hz
     return Layout(calls, plan, predicted, predicted.flash_bytes, predicted.ram_bytes, latency_ms)
 

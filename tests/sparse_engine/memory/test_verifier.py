@@ -12,6 +12,7 @@ import strategies
 from arena_sketches import QUICK, overwriting_residual, residual
 from strategies import GraphSketch, PlannedGraph
 from tinyformer.sparse_engine import memory, ops
+from tinyformer.sparse_engine.ir import Graph, Node, Tensor
 from tinyformer.sparse_engine.memory import MemoryPlan, Placement, PlanError
 
 
@@ -120,6 +121,33 @@ def test_verifier_accepts_a_shared_place_only_by_right(data: st.DataObject, plan
     calls = [replace(call, overwrites=()) if i == index else call for i, call in enumerate(planned.calls)]
     with pytest.raises(PlanError):
         memory.verify(planned.graph, calls, plan)
+
+
+def test_verifier_refuses_an_output_over_what_its_call_reads_under_another_name() -> None:
+    """A kernel that may write over an input may not write over a view of it."""
+    tensors = {name: Tensor(name, (8, 4)) for name in ("x", "a", "y", "z")} | {"view": Tensor("view", (32,))}
+    nodes = (
+        Node("first", ops.Lookup(), ("x",), "a"),
+        Node("reshape", ops.Reshape((32,)), ("a",), "view"),
+        Node("both", ops.Add(), ("a", "view"), "y"),
+        Node("last", ops.Lookup(), ("y",), "z"),
+    )
+    graph = Graph("g", tensors, nodes, "x", "z")
+    first, both, last = (strategies.PlannedCall(node, 0) for node in nodes if node.name != "reshape")
+    calls = [first, replace(both, overwrites=("a",)), last]
+    plan = memory.plan(graph, calls)
+    assert plan.arena_bytes == 64
+    assert "y" not in plan.aliases
+    over = replace(
+        plan,
+        arena_bytes=32,
+        lower_bound_bytes=32,
+        aliases={**plan.aliases, "y": "a"},
+        placements=(Placement("a", "tensor", 0, 32, 0, 2),),
+    )
+    with pytest.raises(PlanError, match="overlap at step 1"):
+        memory.verify(graph, calls, over)
+    memory.verify(graph, [first, replace(both, overwrites=("a", "view")), last], over)
 
 
 def test_verifier_refuses_calls_of_another_graph(good: MemoryPlan) -> None:

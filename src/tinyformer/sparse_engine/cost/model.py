@@ -167,7 +167,7 @@ class ImageCost:
         return self._startup.flash_bytes + self.of_code(symbols) + sum(nbytes for nbytes, _ in found)
 
     def predict(
-        self, graph: Graph, calls: Sequence[KernelCall], arena_bytes: int, places: Sequence[NodePlaces]
+        self, graph: Graph, calls: Sequence[KernelCall], arena_bytes: int, stalls: tuple[int, ...]
     ) -> Prediction:
         """Predict an image's figures.
 
@@ -175,10 +175,9 @@ class ImageCost:
             graph: the lowered graph, with or without data.
             calls: its kernel calls.
             arena_bytes: size of the planned arena.
-            places: where each call finds what it reads.
+            stalls: what memory adds to each call (``stalls``).
         """
         prices = [self._price(call, graph) for call in calls]
-        stalls = self.stalls(graph, calls, arena_bytes, places)
         borders = _rounded(graph.tensors[graph.input].nbytes, _BORDER_ALIGNMENT)
         borders += _rounded(graph.tensors[graph.output].nbytes, _WORD_BYTES)  # the last in RAM
         layer_instructions = tuple(round(each.node.instructions) for each in prices)
@@ -196,7 +195,14 @@ class ImageCost:
     def stalls(
         self, graph: Graph, calls: Sequence[KernelCall], arena_bytes: int, places: Sequence[NodePlaces]
     ) -> tuple[int, ...]:
-        """Return the cycles that memory adds to each call; arguments as in ``predict``."""
+        """Return the cycles that memory adds to each call.
+
+        Args:
+            graph: the lowered graph, with or without data.
+            calls: its kernel calls.
+            arena_bytes: size of the planned arena.
+            places: where each call finds what it reads.
+        """
         if self.memory is None:
             return (0,) * len(calls)
         found = []

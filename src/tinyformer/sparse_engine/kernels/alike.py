@@ -1,7 +1,7 @@
 """Layers that are alike: the same operator on tensors of the same kinds has the same calls, whatever the names.
 
 Networks repeat their blocks, and a search meets the same blocks again in candidate after candidate. What a function
-finds for a layer is kept under a description without names, and given out under the names of the layer at hand.
+finds for a layer is kept under a description without names; what is chosen of it gets the names of the layer at hand.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Ways:
 
 
 def once_for_layers_alike(find: FindCalls) -> Callable[Concatenate[Graph, Node, Sequence[Option] | None, ...], Ways]:
-    """Return a function that gives what ``find`` does, which runs for the first of the layers that are alike.
+    """Return a function that gives the ``Ways`` that ``find`` returns the calls of, for the first of layers alike.
 
     ``find`` gets a graph of the node's tensors alone, without data, so that it cannot see what the description lacks.
     What it raises is not kept.

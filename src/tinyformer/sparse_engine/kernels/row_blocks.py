@@ -125,7 +125,8 @@ def attention(graph: Graph, node: Node, option: Option | None, variant: str) -> 
             return ()
         calls += kernel.build(inner, part, kernel.symbol)
     queries = shape[-2]
-    overwrites = (query,) if graph.tensors[query].shape == graph.tensors[node.output].shape else ()
+    same_shape = graph.tensors[query].shape == graph.tensors[node.output].shape
+    overwrites = (query,) if same_shape and query not in (key, value) else ()  # later blocks read all keys and values
     return tuple(
         _attended(node, option, calls, prod(shape[:-2]), rows, overwrites)
         for rows in _doubled(min(_LEAST_QUERIES, queries), queries)

@@ -77,7 +77,7 @@ def select(
     if predict is None and objective != "size":
         raise ConfigError(f"objective '{objective}' needs a cost table: pass predict=cost.predictor(...)")
     nodes = [node for node in graph.nodes if not isinstance(node.op, ops.Reshape)]
-    layers = [_calls(graph, node, options.get(node.name), softmax, board, scratch_limit_bytes) for node in nodes]
+    layers = [_within_limit(graph, node, options.get(node.name), softmax, board, scratch_limit_bytes) for node in nodes]
     chosen = [_chosen(ways, objective, predict) for ways in layers]
     if objective == "size" and flash is not None:
         chosen = _smallest_image(layers, chosen, predict, flash)
@@ -96,6 +96,16 @@ def _filled(call: KernelCall) -> tuple[KernelCall, ...]:
     """Return the alternatives of a call as calls of their own, each with those that take more scratch."""
     others = call.alternatives
     return tuple(replace(other, why=call.why, alternatives=others[i + 1 :]) for i, other in enumerate(others))
+
+
+def _within_limit(
+    graph: Graph, node: Node, options: Sequence[Option] | None, softmax: str, board: Board, limit_bytes: int | None
+) -> Ways:
+    """Return the ways to compute a layer within the limit: those without one where they need no more than it allows."""
+    ways = _calls(graph, node, options, softmax, board, None)
+    if limit_bytes is None or all(call.scratch_bytes <= limit_bytes for call in ways.calls):
+        return ways
+    return _calls(graph, node, options, softmax, board, limit_bytes)
 
 
 @once_for_layers_alike

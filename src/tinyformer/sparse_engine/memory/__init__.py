@@ -85,9 +85,10 @@ def as_small(graph: Graph, calls: Sequence[Call], plan: MemoryPlan) -> tuple[Mem
         plan: what ``plan`` returned for them.
     """
     buffers = liveness(graph, calls, plan.aliases)
-    scratch_first = _plan_with("scratch_first", calls, buffers, plan.aliases)
-    if scratch_first.arena_bytes > plan.arena_bytes:
+    placements = greedy.place_scratch_first_within(buffers, plan.arena_bytes)
+    if placements is None:
         return (plan.mirrored(),)
+    scratch_first = _of("scratch_first", buffers, placements, plan.aliases)
     verify(graph, calls, scratch_first)
     return plan.mirrored(), scratch_first
 
@@ -102,7 +103,12 @@ def _plans(calls: Sequence[Call], buffers: Sequence[Buffer], shared: Mapping[str
 
 
 def _plan_with(planner: str, calls: Sequence[Call], buffers: Sequence[Buffer], shared: Mapping[str, str]) -> MemoryPlan:
-    placements = PLANNERS[planner](calls, buffers, shared)
+    return _of(planner, buffers, PLANNERS[planner](calls, buffers, shared), shared)
+
+
+def _of(
+    planner: str, buffers: Sequence[Buffer], placements: tuple[Placement, ...], shared: Mapping[str, str]
+) -> MemoryPlan:
     bound = max(live_bytes(buffers).values(), default=0)
     return MemoryPlan(planner, end_of(placements), bound, placements, shared)
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tinyformer.sparse_engine.memory.fit import Occupancy
 from tinyformer.sparse_engine.memory.liveness import Buffer, Call, live_bytes
-from tinyformer.sparse_engine.memory.placement import Placement, end_of
+from tinyformer.sparse_engine.memory.placement import ALIGNMENT, Placement, end_of
 
 _Order = Callable[[Buffer], tuple[int, ...]]
 
@@ -46,34 +46,46 @@ def place(_calls: Sequence[Call], buffers: Sequence[Buffer], _shared: Mapping[st
         buffers: the ``liveness`` of a graph.
         _shared: not needed.
     """
-    return _smallest(buffers, _ORDERS)
+    return _smallest(buffers, _ORDERS) or ()
 
 
 def place_scratch_first(
     _calls: Sequence[Call], buffers: Sequence[Buffer], _shared: Mapping[str, str]
 ) -> tuple[Placement, ...]:
     """Place scratch at the arena's start, and every other buffer greedily around it; arguments as in ``place``."""
-    return _smallest(buffers, _SCRATCH_FIRST)
+    return _smallest(buffers, _SCRATCH_FIRST) or ()
 
 
-def _smallest(buffers: Sequence[Buffer], orders: Sequence[_Order]) -> tuple[Placement, ...]:
+def place_scratch_first_within(buffers: Sequence[Buffer], most_bytes: int) -> tuple[Placement, ...] | None:
+    """Return what ``place_scratch_first`` does if it ends within ``most_bytes``, else None, which takes less time."""
+    return _smallest(buffers, _SCRATCH_FIRST, most_bytes)
+
+
+def _smallest(
+    buffers: Sequence[Buffer], orders: Sequence[_Order], most_bytes: int | None = None
+) -> tuple[Placement, ...] | None:
+    """Return the smallest arena within ``most_bytes``, None without one; an order is left where it exceeds the best."""
     bound = max(live_bytes(buffers).values(), default=0)
     best: tuple[Placement, ...] | None = None
     for order in orders:
-        found = _place_in_order(buffers, order)
-        if best is None or end_of(found) < end_of(best):
-            best = found
-        if end_of(best) <= bound:
+        found = _place_in_order(buffers, order, most_bytes)
+        if found is None:
+            continue
+        best, end = found, end_of(found)
+        if end <= bound:
             break
-    return best or ()
+        most_bytes = end - ALIGNMENT  # the next must be smaller
+    return best
 
 
-def _place_in_order(buffers: Sequence[Buffer], order: _Order) -> tuple[Placement, ...]:
+def _place_in_order(buffers: Sequence[Buffer], order: _Order, most_bytes: int | None) -> tuple[Placement, ...] | None:
     offsets = [0] * len(buffers)
     taken = Occupancy()
     for index in sorted(range(len(buffers)), key=lambda index: order(buffers[index])):
-        offsets[index] = taken.lowest(buffers[index])
-        taken.take(buffers[index], offsets[index])
+        offset = offsets[index] = taken.lowest(buffers[index])
+        if most_bytes is not None and offset + buffers[index].nbytes > most_bytes:
+            return None
+        taken.take(buffers[index], offset)
     return tuple(
         Placement(b.name, b.kind, offset, b.nbytes, b.first, b.last) for b, offset in zip(buffers, offsets, strict=True)
     )

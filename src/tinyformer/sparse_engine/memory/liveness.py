@@ -9,7 +9,8 @@ still takes its place while it is written. Scratch lives at its own step only. F
    tensors that share memory are one buffer, written once and live until the last read of any of them.
 4. The result of a kernel that may write over an input, where that input is read for the last time, lies in the arena
    and has as many bytes: it takes the input's memory. If there are several such inputs it is the one that has been
-   there longest, so that a residual stream stays in one place. Seen together they are again one buffer.
+   there longest, so that a residual stream stays in one place. Seen together they are again one buffer. An input that
+   the kernel reads under another name too, which it may not write over, keeps its memory.
 
 Where 2 and 3 meet: what shares memory with the graph's input is the caller's input buffer; what shares memory with
 the graph's output is the caller's output buffer, into which its node writes directly. A graph that only reshapes its
@@ -56,10 +57,6 @@ class Buffer:
     first: int
     last: int
 
-    def meets(self, other: Buffer) -> bool:
-        """Whether there is a step at which both live."""
-        return self.first <= other.last and other.first <= self.last
-
 
 def aliases(graph: Graph, calls: Sequence[Call]) -> dict[str, str]:
     """Map each tensor without memory of its own to the tensor whose memory it shares.
@@ -74,10 +71,11 @@ def aliases(graph: Graph, calls: Sequence[Call]) -> dict[str, str]:
     for step, call in enumerate(calls):
         output = shared.get(call.node.output, call.node.output)
         dying = ((name, shared.get(name, name)) for name in call.overwrites)
+        kept = {shared.get(name, name) for name in call.node.inputs if name not in call.overwrites}
         free = {
             root
             for name, root in dying
-            if root in written and last_read[root] == step and _fits(graph, name, call.node.output)
+            if root in written and root not in kept and last_read[root] == step and _fits(graph, name, call.node.output)
         }
         if free and output not in (graph.input, graph.output):
             oldest = min(free, key=lambda name: (written[name], name))

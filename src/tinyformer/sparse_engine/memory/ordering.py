@@ -87,6 +87,7 @@ def _steps(graph: Graph, calls: Sequence[Call]) -> list[_Step]:
         inputs = dict.fromkeys(roots.get(name, name) for name in call.node.inputs)
         written = [name for name in inputs if name in writer]
         over = {roots.get(name, name) for name in call.overwrites}
+        over -= {roots.get(name, name) for name in call.node.inputs if name not in call.overwrites}
         steps.append(
             _Step(
                 needs=sum(1 << writer[name] for name in written),

@@ -151,6 +151,7 @@ def _placed(
     """Return the bytes of the places that the values of a step lie in; one shared by two values must be by right."""
     output = storage.key(call.node.output)
     given_up = {key for key in map(storage.key, call.overwrites) if key not in later and key != output}
+    given_up -= {storage.key(name) for name in call.node.inputs if name not in call.overwrites}
     found: dict[_Key, int] = {}
     holders: dict[_Key, list[_Key]] = {}
     for value, nbytes in live.items():
