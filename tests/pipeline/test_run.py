@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,19 @@ def test_the_image_s_latency_is_checked_against_the_limit(finished: tuple[Path, 
 
 
 @pytest.mark.slow
+def test_a_model_to_start_from_must_have_room_before_it_trains(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    out, result = finished
+    table = tomllib.loads((out / "run.toml").read_text())
+    table["finetune"] = {"start": str(out / "checkpoint.safetensors"), "epochs": 50, "ramp_epochs": 0}
+    table["limits"] = {"ram_kb": result["ram_bytes"] / 1024 / 2}
+    with pytest.raises(DoesNotFitError, match=r"start: .*checkpoint.safetensors takes \d+ bytes of RAM, allowed are"):
+        pipeline.run(config.parse(table), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
 def test_a_run_learns_from_the_checkpoint_of_another(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     """It says from which, and is not taken for a run without one."""
     out, before = finished
@@ -155,6 +169,9 @@ def test_the_resolved_run_file_is_the_run(finished: tuple[Path, dict[str, Any]],
 
 
 def test_a_folder_goes_on_with_what_leaves_its_trials_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "supernas").mkdir()
+    (tmp_path / "run.toml").write_text("[sparsenas]\ncandidates = 5\n")
+
     def go_on(**changed: dict[str, Any]) -> None:
         settings = config.parse({"sparsenas": {"candidates": 5}, **changed})
         folder.open_folder(RunContext(settings, tmp_path, Silent()), resume=True)
@@ -170,6 +187,16 @@ def test_a_folder_goes_on_with_what_leaves_its_trials_as_they_are(tmp_path: Path
     for refused in ({}, {"sparsenas": {"candidates": 7, "epochs": 11}}, {"supernas": {"supernets": 9}}):
         with pytest.raises(ConfigError, match=r"another run file.*only \[finetune\]"):
             go_on(**refused)
+
+
+def test_a_run_that_ended_before_its_search_leaves_the_folder_to_another(tmp_path: Path) -> None:
+    """Such as one whose space the analysis refused: the run file is changed, and the command given again."""
+    for seed in (1, 2):
+        folder.open_folder(RunContext(config.parse({"seed": seed}), tmp_path, Silent()), resume=False)
+        assert config.load(tmp_path / "run.toml").seed == seed
+    (tmp_path / "search.log").touch()
+    with pytest.raises(ConfigError, match="--resume"):
+        folder.open_folder(RunContext(config.parse({"seed": 2}), tmp_path, Silent()), resume=False)
 
 
 def test_a_folder_that_cannot_be_one_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tinyformer import boards
 from tinyformer.boards import Board
 from tinyformer.config import RunConfig
 from tinyformer.data import Dataset
-from tinyformer.errors import ConfigError, DataError
+from tinyformer.errors import ConfigError, DataError, DoesNotFitError
 from tinyformer.pipeline.tensorboard import summary_writer
 from tinyformer.quantization import InputQuantization, QuantizationSettings
 from tinyformer.resources import Limits, ResourceEval, resource_eval
@@ -102,9 +102,24 @@ class RunContext:
         Raises:
             TinyFormerError: something cannot be had.
         """
-        _ = self.limits, self.space, self.start, self.teacher
+        _ = self.limits, self.space, self.teacher
+        if self.start is not None:
+            self._require_ram(self.start)
         if self.tensorboard:
             summary_writer()
+
+    def _require_ram(self, model: SparseModel) -> None:
+        """Check that a model has room to compute, which no training changes.
+
+        Raises:
+            DoesNotFitError: it has not.
+        """
+        needed = self.evaluate_ram(model.supernet, model.path, model.sparsity).ram_bytes
+        if needed > self.limits.ram_bytes:
+            raise DoesNotFitError(
+                f"[finetune] start: {self.config.finetune.start} takes {needed} bytes of RAM, allowed are "
+                f"{self.limits.ram_bytes}; choose another model, or more under [limits] ram_kb"
+            )
 
     @cached_property
     def evaluate(self) -> ResourceEval:

@@ -14,6 +14,7 @@ from tinyformer.errors import ConfigError
 from tinyformer.pipeline.context import RunContext
 from tinyformer.study import lock_file
 
+RUN_FILE = "run.toml"
 LOCK = "run.lock"
 PART = ".part"  # of files that are being written, or were when their process was killed
 
@@ -25,9 +26,9 @@ def open_folder(run: RunContext, resume: bool) -> None:
         ConfigError: it holds another run, a run that is not to be resumed, or other things.
         TinyFormerError: what the run file names cannot be had.
     """
-    directory, resolved = run.directory, run.directory / "run.toml"
+    directory, resolved = run.directory, run.directory / RUN_FILE
     text = _toml(run.config.resolved())
-    if resolved.exists():
+    if resolved.exists() and not _is_untouched(directory):
         if not resume:
             raise ConfigError(f"{directory} holds a run: go on with --resume, or choose another folder")
         if not _goes_on(resolved, run.config):
@@ -37,7 +38,7 @@ def open_folder(run: RunContext, resume: bool) -> None:
             )
     elif directory.exists() and not directory.is_dir():
         raise ConfigError(f"{directory} is a file: choose a folder")
-    elif directory.exists() and any(path.suffix != PART for path in directory.iterdir()):
+    elif directory.exists() and not _is_untouched(directory):
         raise ConfigError(f"{directory} is not empty and holds no run: choose another folder")
     run.prepare()
     try:
@@ -45,6 +46,11 @@ def open_folder(run: RunContext, resume: bool) -> None:
         write_text(resolved, text)
     except OSError as error:
         raise ConfigError(f"{directory}: {error.strerror or error}; choose another folder") from error
+
+
+def _is_untouched(directory: Path) -> bool:
+    """Say whether a folder is empty or holds a run file alone, as a run leaves that ended before its search began."""
+    return all(path.suffix == PART or path.name == RUN_FILE for path in directory.iterdir())
 
 
 def _goes_on(resolved: Path, config: RunConfig) -> bool:
