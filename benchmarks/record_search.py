@@ -106,7 +106,7 @@ def record_table(net: Supernet, images: Dataset) -> None:
             "flash_bytes": predicted.flash_bytes,
             "ram_bytes": predicted.ram_bytes,
             "latency_ms": latency_ms,
-            "instructions": round(latency_ms * board.clock_hz / 1e3),
+            "cycles": round(latency_ms * board.clock_hz / 1e3),
             "seconds": time.process_time() - started_s,
         }
         return Row(choices, figures)

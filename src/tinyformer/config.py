@@ -233,14 +233,14 @@ class RunConfig(_Section):
         return self.model_copy(update={"space": SpaceConfig(preset=name)})
 
 
-def load(path: Path) -> RunConfig:
+def load(path: str | Path) -> RunConfig:
     """Read a run file.
 
     Raises:
         ConfigError: it is missing, not TOML, or a key is unknown, missing or out of range; names the key.
     """
     try:
-        text = path.read_bytes()
+        text = Path(path).read_bytes()
         table = tomllib.loads(text.decode("utf-8"))
     except OSError as error:
         raise ConfigError(f"run file {path}: {error.strerror or error}; give the path of a TOML file") from error
