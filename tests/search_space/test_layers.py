@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -10,6 +11,7 @@ from search_space_strategies import Sample, samples
 from tinyformer.search_space import (
     INPUT,
     BlockSparsity,
+    DownsampleCandidate,
     LayerSpec,
     SearchSpace,
     SparsityConfig,
@@ -154,3 +156,14 @@ def test_presets_have_the_sizes_they_are_named_for():
 def test_the_search_space_needs_no_torch():
     code = "import sys, tinyformer.search_space; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_depthwise_convolution_of_one_channel_is_a_convolution():
+    """Exporters write no groups there, and blocks along the kernel's width are for depthwise layers."""
+    space = preset("digits")
+    grey = replace(space, candidates=replace(space.candidates, downsample=(DownsampleCandidate("mobilenet", 1),)))
+    config = sample_supernet(grey, np.random.default_rng(0))
+    path = sample_path(config, np.random.default_rng(0))
+    layer = next(spec for spec in layers(config, path) if spec.name == "dot0.downsample.depthwise")
+    assert (layer.kind, layer.weight_shape, layer.prunable) == ("conv2d", (1, 3, 3, 1), False)
+    assert layer.name not in layer_sparsities(config, path, SparsityConfig.uniform(config, 0.5, 4))
