@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from inspect import unwrap
 from typing import Any
 
 import numpy as np
@@ -56,17 +57,15 @@ def anew(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         found = arrangement._arrangement(graph, calls)
         return found.of(calls), found.plan
 
-    plain = selection._calls.__wrapped__  # type: ignore[attr-defined]
-
     def calls(*layer: Any) -> Ways:
-        return once_for_layers_alike(plain)(*layer)
+        return once_for_layers_alike(selection._find_calls)(*layer)
 
     def forget() -> None:
         monkeypatch.setattr(selection, "_calls", calls)
         monkeypatch.setattr(selection, "_chosen", selection._chosen.__wrapped__)
         monkeypatch.setattr(selection, "_ranks", selection._ranks.__wrapped__)
         monkeypatch.setattr(selection, "_instead", selection._instead.__wrapped__)
-        monkeypatch.setattr(selection, "_filled", selection._filled.__wrapped__)  # type: ignore[attr-defined]
+        monkeypatch.setattr(selection, "_filled", unwrap(selection._filled))
         monkeypatch.setattr(choice, "_expected_options", choice._expected_options.__wrapped__)
         monkeypatch.setattr(cost, "of_image", cost.of_image.__wrapped__)
         monkeypatch.setattr(cost, "predictor", cost.predictor.__wrapped__)
@@ -143,7 +142,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         return wrapped
 
-    find = once_for_layers_alike(counting("layers", selection._calls.__wrapped__))  # type: ignore[attr-defined]
+    find = once_for_layers_alike(counting("layers", selection._find_calls))
     monkeypatch.setattr(selection, "_calls", find)
     monkeypatch.setattr(memory, "plan", counting("plans", memory.plan))
     monkeypatch.setitem(row_blocks.BUILDERS, ops.Attention, counting("attention", row_blocks.attention))  # type: ignore[arg-type]

@@ -35,6 +35,21 @@ def quantize(files: Path, out: Path, *options: object) -> subprocess.CompletedPr
     return run("quantize", files / "float.onnx", "--calibration", files / "x.npy", "--out", out, *options)
 
 
+def test_calibration_data_that_are_no_numbers_are_refused(files: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "text.npy", np.array(["a", "b"]))
+    result = run(
+        "quantize", files / "float.onnx", "--calibration", tmp_path / "text.npy", "--out", tmp_path / "new" / "q.onnx"
+    )
+    assert result.returncode == 1
+    assert result.stderr == f"error: {tmp_path / 'text.npy'}: holds <U1; allowed: real numbers\n"
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_folder_of_the_model_is_made(files: Path, tmp_path: Path) -> None:
+    assert quantize(files, tmp_path / "new" / "q.onnx").returncode == 0
+    assert (tmp_path / "new" / "q.onnx").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["min_max", "percentile", "mse"])
 def test_json_tells_the_accuracy_lost(files: Path, tmp_path: Path, method: str) -> None:

@@ -54,7 +54,7 @@ class Finder:
         self, graph: Graph, node: Node, options: Sequence[Option] | None, softmax: str, board: Board, limit: int | None
     ) -> tuple[KernelCall, ...]:
         self.seen.append(graph)
-        found: tuple[KernelCall, ...] = selection._calls.__wrapped__(graph, node, options, softmax, board, limit)  # type: ignore[attr-defined]
+        found: tuple[KernelCall, ...] = selection._find_calls(graph, node, options, softmax, board, limit)
         return found
 
 
@@ -82,7 +82,7 @@ def test_layers_alike_have_the_same_objects_to_choose_from() -> None:
 def test_what_is_given_out_is_what_would_be_found() -> None:
     finder, graph = Finder(), layers(12, 12)
     for node in graph.nodes:
-        plain = selection._calls.__wrapped__(graph, node, OPTIONS, "table", BOARD, None)  # type: ignore[attr-defined]
+        plain = selection._find_calls(graph, node, OPTIONS, "table", BOARD, None)
         assert finder.calls(graph, node, OPTIONS, "table", BOARD, None) == plain
 
 
@@ -110,7 +110,7 @@ def test_other_layers_are_not_alike(changed: str) -> None:
     }
     for case, options, board, limit in cases[changed]:
         for node in case.nodes:
-            plain = selection._calls.__wrapped__(case, node, options, "table", board, limit)  # type: ignore[attr-defined]
+            plain = selection._find_calls(case, node, options, "table", board, limit)
             assert finder.calls(case, node, options, "table", board, limit) == plain
     assert len(finder.seen) == 2
 

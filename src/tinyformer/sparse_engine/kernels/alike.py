@@ -63,7 +63,6 @@ def once_for_layers_alike(find: FindCalls) -> Callable[Concatenate[Graph, Node, 
     """
     known: dict[object, Ways] = {}
 
-    @wraps(find)
     def found(
         graph: Graph,
         node: Node,

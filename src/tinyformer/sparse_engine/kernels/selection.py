@@ -108,8 +108,7 @@ def _within_limit(
     return _calls(graph, node, options, softmax, board, limit_bytes)
 
 
-@once_for_layers_alike
-def _calls(
+def _find_calls(
     graph: Graph,
     node: Node,
     options: Sequence[Option] | None,
@@ -136,6 +135,9 @@ def _calls(
     if not found:
         raise UnsupportedModelError(f"node {node.name} ({node.op.kind}): no kernel reads its weights in any encoding")
     return tuple(_within(found, limit_bytes))
+
+
+_calls = once_for_layers_alike(_find_calls)
 
 
 def _with_roomier(call: KernelCall) -> KernelCall:
