@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import onnx
 import pytest
-from onnx import parser
+from onnx import parser, reference
 
 from tinyformer.errors import UnsupportedModelError
 from tinyformer.quantization import canonicalize, predict
@@ -134,6 +134,33 @@ def test_a_gemm_has_factors_of_one_and_a_bias_for_each_output(rows: str, shape: 
     shapes = {tensor.name: tuple(tensor.dims) for tensor in canonical.graph.initializer}
     assert shapes[node.input[2]] == (2,)
     _assert_equal(model, canonical, (1, 3))
+
+
+@pytest.mark.parametrize("rows", [2, 3])
+def test_a_bias_of_each_row_is_not_taken_for_one_of_each_output(rows: int):
+    """Not even where there are as many rows as outputs."""
+    values = ", ".join(str(7 + row) for row in range(rows))
+    model = _model(f"""
+g (float[{rows}, 3] x) => (float[{rows}, 2] y)
+<float[3, 2] w = {{1, 2, 3, 4, 5, 6}}, float[{rows}, 1] b = {{{values}}}>
+{{
+    y = Gemm <alpha = 0.5, beta = 2.0> (x, w, b)
+}}
+""")
+    x = np.random.default_rng(0).normal(size=(1, rows, 3)).astype(np.float32)[0]
+    plain, canonical = (reference.ReferenceEvaluator(m).run(None, {"x": x})[0] for m in (model, canonicalize(model)))
+    np.testing.assert_allclose(canonical, plain, rtol=1e-5)
+
+
+def test_a_computed_bias_keeps_its_factor():
+    model = _model("""
+g (float[1, 3] x) => (float[1, 3] y)
+<float[3, 3] w = {1, 2, 3, 4, 5, 6, 7, 8, 9}>
+{
+    y = Gemm <alpha = 0.5, beta = 2.0> (x, w, x)
+}
+""")
+    _assert_equal(model, canonicalize(model), (1, 3))
 
 
 def test_a_bias_of_one_element_reaches_every_output():

@@ -105,15 +105,20 @@ def linear_as_gemm(graph: ir.Graph) -> None:
 
 
 def plain_gemm(graph: ir.Graph) -> None:
-    """Multiply a Gemm's constants by its alpha and beta, and give its bias one number for each output."""
+    """Multiply a Gemm's constants by its alpha and beta, and give its bias one number for each output.
+
+    A Gemm whose bias is computed, or differs from row to row, is left as it is.
+    """
     for node in tuple(graph):
         if node.op_type != "Gemm" or not _is_constant(node.inputs[1], 2):
             continue
-        weight = _numbers(node.inputs[1])
-        bias = _numbers(node.inputs[2]) if len(node.inputs) > 2 else None
+        given = node.inputs[2] if len(node.inputs) > 2 else None
+        weight, bias = _numbers(node.inputs[1]), _numbers(given)
         if weight is None:
             continue
         outputs = weight.shape[0 if node.attributes.get_int("transB", 0) else 1]
+        if given is not None and (bias is None or (1, outputs) != np.broadcast_shapes(bias.shape, (1, outputs))):
+            continue
         alpha, beta = (node.attributes.get_float(name, 1.0) for name in ("alpha", "beta"))
         if alpha != 1:
             scaled = _initializer(graph, (alpha * weight).astype(np.float32), f"{node.outputs[0].name}.alpha_weight")
